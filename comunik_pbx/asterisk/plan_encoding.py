@@ -1,0 +1,184 @@
+"""A plan as one string for the dialplan, `CK_PLAN`, and back.
+
+`1|step|step…`: the format's version, then the steps; `~` stands between the fields of a step, `&` between
+endpoints (docs/dialplan.md lists the fields). `;` would start a comment in extensions.conf, `,` would split
+arguments, `$` `{` `[` `"` would be evaluated: no value may hold any of them, and `encode` refuses one that does
+rather than trust where it came from.
+"""
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from comunik_pbx.forwarding.directory import CallerIdPolicy
+from comunik_pbx.forwarding.steps import (
+    Confirm,
+    Diversion,
+    End,
+    Forward,
+    Greeting,
+    OnBusy,
+    Reason,
+    Ring,
+    Step,
+    Voicemail,
+)
+
+FORMAT = "1"
+
+_SAFE = re.compile(r"[A-Za-z0-9_.@:/+-]*")
+
+
+class NotAPlan(ValueError):
+    """A value that must not go into the dialplan, or a string that is no plan: which, and why."""
+
+
+LATE_MARGIN_SECONDS = 1.0
+"""How much longer than the latest exact end the dialplan's own time for a watched ring step is."""
+
+
+def encode(steps: tuple[Step, ...], *, watched: bool = False) -> str:
+    """The steps as `CK_PLAN` holds them. Raises NotAPlan if a value has characters of the dialplan's syntax.
+
+    With `watched` the service ends the ringing itself, so many seconds after it has begun; else the dialplan ends it,
+    so many seconds after the INVITE.
+    """
+    rung: dict[str, int] = {}
+    encoded = [FORMAT]
+    for number, step in enumerate(steps, 1):
+        if isinstance(step, Ring):
+            rung[step.extension] = number
+        encoded.append("~".join(_fields(step, rung, watched)))
+    return "|".join(encoded)
+
+
+def _fields(step: Step, rung: dict[str, int], watched: bool) -> list[str]:
+    match step:
+        case Ring():
+            endpoints = "&".join([_checked(endpoint) for endpoint in step.endpoints])
+            head = [
+                "ring",
+                _checked(step.extension),
+                endpoints,
+                str(step.rings),
+                _seconds(step.seconds),
+                step.on_busy,
+            ]
+            late = step.start_seconds + LATE_MARGIN_SECONDS if watched else 0.0
+            return [*head, *_diversion(step.diversion), _seconds(step.start_seconds), _seconds(late)]
+        case Forward():
+            head = ["forward", _checked(step.dial), _seconds(step.seconds), _seconds(step.progress_seconds)]
+            tail = [
+                _checked(step.to),
+                _checked(step.trunk),
+                step.caller_id,
+                _checked(step.shown or ""),
+                _confirm(step.confirm),
+                "&".join([_earlier(diversion) for diversion in step.earlier]),
+            ]
+            return [*head, _flag(step.fallback), *_diversion(step.diversion), *tail]
+        case Voicemail():
+            owner = rung.get(step.extension, 0)
+            return ["voicemail", _checked(step.mailbox), step.greeting, _checked(step.extension), str(owner)]
+        case End():
+            return ["end", str(step.cause)]
+
+
+def _diversion(diversion: Diversion | None) -> list[str]:
+    if diversion is None:
+        return ["", "", "", ""]
+    return [_checked(diversion.extension), _checked(diversion.number), diversion.reason, str(diversion.count)]
+
+
+def _earlier(diversion: Diversion) -> str:
+    """An earlier diversion: `extension/number/reason`."""
+    return f"{_checked(diversion.extension)}/{_checked(diversion.number)}/{diversion.reason}"
+
+
+def _confirm(confirm: Confirm | None) -> str:
+    """`0`, a language, or `language:digits` to say of the caller."""
+    if confirm is None:
+        return "0"
+    return _checked(confirm.language if confirm.caller is None else f"{confirm.language}:{confirm.caller}")
+
+
+def _checked(value: str) -> str:
+    if not _SAFE.fullmatch(value):
+        raise NotAPlan(f"{value!r} cannot stand in a plan: only letters, digits and _ . @ : / + - can")
+    return value
+
+
+def _seconds(value: float) -> str:
+    """Seconds with at most three decimals, never in scientific notation."""
+    return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def _flag(value: bool) -> str:
+    return "1" if value else "0"
+
+
+def decode(text: str) -> tuple[Step, ...]:
+    """The steps in a `CK_PLAN`. Raises NotAPlan if it is none that this version can read."""
+    version, *steps = text.split("|")
+    if version != FORMAT:
+        raise NotAPlan(f"plan format {version!r}: this version reads format {FORMAT}")
+    try:
+        return tuple(_step(iter(step.split("~"))) for step in steps)
+    except (StopIteration, ValueError, RuntimeError) as error:
+        raise NotAPlan(f"not a plan: {text!r}") from error
+
+
+def _step(fields: Iterator[str]) -> Step:
+    kind = next(fields)
+    step: Step
+    match kind:
+        case "ring":
+            extension, endpoints, rings = next(fields), next(fields), int(next(fields))
+            names = tuple(endpoints.split("&")) if endpoints else ()
+            seconds, on_busy, diversion = float(next(fields)), OnBusy(next(fields)), _read_diversion(fields)
+            step = Ring(extension, names, rings, seconds, on_busy, diversion)
+            if start := next(fields, ""):  # the dialplan's own plans have none
+                step = msgspec.structs.replace(step, start_seconds=float(start))
+            float(next(fields, "0"))  # late_seconds: between the service and the dialplan, no part of the decision
+        case "forward":
+            dial, seconds, progress = next(fields), float(next(fields)), float(next(fields))
+            fallback, diversion = next(fields) == "1", _read_diversion(fields)
+            if diversion is None:
+                raise NotAPlan("a forward says who diverted")
+            to, trunk, policy, shown = next(fields), next(fields), CallerIdPolicy(next(fields)), next(fields) or None
+            confirm, earlier = _read_confirm(next(fields)), _read_earlier(next(fields), diversion.count)
+            step = Forward(to, trunk, dial, seconds, progress, diversion, fallback, policy, shown, confirm, earlier)
+        case "voicemail":
+            mailbox, greeting, extension, _ = (
+                next(fields),
+                Greeting(next(fields)),
+                next(fields),
+                int(next(fields)),
+            )
+            step = Voicemail(extension, mailbox, greeting)
+        case "end":
+            step = End(int(next(fields)))
+        case _:
+            raise NotAPlan(f"unknown step {kind!r}")
+    if (surplus := next(fields, None)) is not None:
+        raise NotAPlan(f"surplus field {surplus!r}")
+    return step
+
+
+def _read_diversion(fields: Iterator[str]) -> Diversion | None:
+    extension, number, reason, count = next(fields), next(fields), next(fields), next(fields)
+    return Diversion(extension, number, Reason(reason), int(count)) if extension else None
+
+
+def _read_confirm(field: str) -> Confirm | None:
+    language, _, caller = field.partition(":")
+    return None if field == "0" else Confirm(language, caller or None)
+
+
+def _read_earlier(field: str, count: int) -> tuple[Diversion, ...]:
+    read = []
+    for before, entry in enumerate(field.split("&") if field else (), 1):
+        extension, number, reason = entry.split("/")
+        read.append(Diversion(extension, number, Reason(reason), count - before))
+    return tuple(read)

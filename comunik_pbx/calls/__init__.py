@@ -1,0 +1,1 @@
+"""The shell around the decision: an event arrives, a decision leaves, what happened is recorded."""

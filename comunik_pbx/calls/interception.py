@@ -1,0 +1,226 @@
+"""The interception: a call enters Stasis, is decided, and goes back to the dialplan with its plan.
+
+    StasisStart → Call → plan(…) → a hand-over variable → continue to comunik-execute, which makes it CK_PLAN
+
+The decision is taken at once, from memory. If anything at all goes wrong the call is given back without a plan, or
+left to the dialplan's guard: both take it to the fallback.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+
+from comunik_pbx.asterisk.ari import AriClient
+from comunik_pbx.asterisk.ari_events import Channel, Connected, Disconnected, StasisStart, Unreadable
+from comunik_pbx.asterisk.errors import AriError, ChannelGone, ChannelNotInStasis
+from comunik_pbx.asterisk.plan_encoding import encode
+from comunik_pbx.calls.caller import caller
+from comunik_pbx.calls.queues import CallQueues
+from comunik_pbx.calls.records import Records
+from comunik_pbx.calls.snapshot import SnapshotSource
+from comunik_pbx.forwarding.call import Call
+from comunik_pbx.forwarding.directory import Directory
+from comunik_pbx.forwarding.plan import Plan, Usage, plan
+from comunik_pbx.forwarding.rules import Rules
+
+log = structlog.get_logger(__name__)
+
+GUARD_SECONDS = 1.5
+"""How long the dialplan's guard lets a call wait in Stasis (dialplan/: TIMEOUT(absolute))."""
+
+RECONCILE_AGAIN_SECONDS = 5.0
+"""When Asterisk's channels are listed again if they could not be."""
+
+HANDOVER = "CK_HANDOVER_{}"
+"""The global variables that plans are handed over in, by turns: `<channel id>!<plan>`."""
+
+HANDOVERS = 128
+"""How many there are. One is used again after so many further calls; a channel that comes too late for it sees by the
+id that the plan is not its own, and follows its published plan."""
+
+EXECUTOR = "comunik-execute"
+
+Decide = Callable[[Call, Directory, Rules, datetime, Mapping[str, Usage]], Plan]
+
+
+class _Reconcile(msgspec.Struct, frozen=True):
+    """Look at what stands in Asterisk now; `ends_missed`: the ends of calls may have been missed too."""
+
+    ends_missed: bool = True
+
+
+class _Entered(msgspec.Struct, frozen=True):
+    """A channel waits in our application, since `at` (monotonic seconds) as far as we know."""
+
+    channel: Channel
+    args: list[str]
+    at: float
+
+
+class Interception:
+    """Decides the calls that enter one Stasis application.
+
+    At most `most_calls` are in hand at once: a flood beyond it is left to the dialplan's guard. `rings_watched` says
+    whether somebody will end the ringing exactly, so that the dialplan should not.
+    """
+
+    def __init__(
+        self,
+        ari: AriClient,
+        snapshot: SnapshotSource,
+        records: Records,
+        *,
+        most_calls: int = 500,
+        rings_watched: Callable[[], bool] = lambda: False,
+        decide: Decide = plan,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._ari = ari
+        self._snapshot = snapshot
+        self._records = records
+        self._rings_watched = rings_watched
+        self._decide = decide
+        self._clock = clock
+        self._calls: CallQueues[_Entered] = CallQueues(self._entered, most_calls=most_calls)
+        self._reconciling: CallQueues[_Reconcile] = CallQueues(self._reconcile, most_calls=1, most_events=1)
+        self._seen_since: set[str] | None = None  # channels taken while the list of channels is fetched
+        self._refused = 0
+        self._told = ""
+        self.connected = False
+        self._connected_once = asyncio.Event()
+        self._turns = itertools.cycle(range(HANDOVERS))
+
+    async def wait_connected(self) -> None:
+        """Wait until calls are decided for the first time."""
+        await self._connected_once.wait()
+
+    def reconcile(self) -> None:
+        """Look soon at what stands in Asterisk: for whoever has missed events, of AMI too."""
+        if self.connected:  # else it is done anyway once we are
+            self._reconciling.put("", _Reconcile())
+
+    async def run(self, grace_seconds: float = 2.0) -> None:
+        """Decide calls until cancelled or ApplicationReplaced, which it raises.
+
+        Either way it first closes the event socket (Stasis() then returns at once for new calls) and finishes the
+        decisions in hand within `grace_seconds`; when cancelled, also those whose event was lost with the socket.
+        """
+        try:
+            async with contextlib.aclosing(self._ari.events()) as events:
+                async for event in events:
+                    match event:
+                        case StasisStart():
+                            self._enter(event.channel, event.args)
+                        case Connected():
+                            self.connected, self._told = True, ""
+                            self._connected_once.set()
+                            log.info("connected to ARI", url=self._ari.url, app=self._ari.app)
+                            self.reconcile()
+                        case Disconnected():
+                            self.connected = False
+                            if self._told != (why := str(event.error)):  # not at every attempt
+                                self._told = why
+                                log.warning("not connected to ARI: the dialplan's fallback takes the calls", why=why)
+                        case Unreadable():
+                            log.warning("an event of ARI could not be read", kind=event.kind, why=event.why)
+        except asyncio.CancelledError:
+            if self.connected:
+                self._reconciling.put("", _Reconcile(ends_missed=False))
+            raise
+        finally:
+            self.connected = False
+            ends = time.monotonic() + grace_seconds
+            await self._reconciling.drain(grace_seconds / 2)
+            if left := await self._calls.drain(max(0.0, ends - time.monotonic())):
+                log.warning("decisions left to the dialplan's guard", calls=left)
+
+    def _enter(self, channel: Channel, args: list[str]) -> None:
+        if self._seen_since is not None:
+            self._seen_since.add(channel.id)
+        if not self._calls.put(channel.id, _Entered(channel, args, time.monotonic())):
+            self._refused += 1
+            if self._refused & (self._refused - 1) == 0:  # 1, 2, 4, 8 …: a flood must not flood the log too
+                log.error("too many calls at once: left to the dialplan's guard", refused=self._refused)
+
+    async def _entered(self, event: _Entered) -> None:
+        channel_id = event.channel.id
+        if time.monotonic() - event.at > GUARD_SECONDS:
+            return  # the guard has taken it
+        try:
+            encoded = self._decided(event.channel, event.args)
+        except Exception:
+            log.exception("a call could not be decided: given back to the dialplan", call=channel_id, args=event.args)
+            encoded = None
+        try:
+            if encoded is None:
+                await self._ari.channels.continue_(channel_id)
+                return
+            turn = next(self._turns)
+            await self._ari.channels.continue_with(
+                channel_id,
+                HANDOVER.format(turn),
+                f"{channel_id}!{encoded}",
+                context=EXECUTOR,
+                extension=str(turn),
+                priority=1,
+            )
+        except (ChannelGone, ChannelNotInStasis) as normal:
+            log.debug("the call did not wait for its decision", call=channel_id, why=str(normal))
+        except AriError as error:
+            log.warning("a decision did not reach Asterisk: left to the guard", call=channel_id, why=str(error))
+
+    def _decided(self, channel: Channel, args: list[str]) -> str:
+        """Decide, open the record, give the plan for the dialplan. The arguments are those of dialplan/."""
+        match args:
+            case ["incoming", called, endpoint, presentation, *further]:
+                passes, diverted_by, seen = (*further, *("", "", "")[len(further) :])[:3]
+            case _:
+                raise ValueError(
+                    f"Stasis() needs incoming,CALLED,ENDPOINT,PRESENTATION,PASS,DIVERTED,SEEN and got {args}"
+                )
+        snapshot, now = self._snapshot(), self._clock()
+        directory = snapshot.directory
+        call = Call(
+            caller=caller(directory, endpoint, channel.caller.number, presentation),
+            called=called,
+            diverted_by=_numbers(diverted_by),
+            passed=_numbers(seen)[:-1],  # the last is what is called now
+        )
+        decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
+        encoded = encode(decision.steps, watched=self._rings_watched())
+        self._records.decided(channel.id, call, decision, now, int(passes or 1))
+        return encoded
+
+    async def _reconcile(self, event: _Reconcile) -> None:
+        """Events while we were away are lost: decide whoever waits in our application, close records of who is gone."""
+        seen: set[str] = set()
+        self._seen_since = seen
+        began = self._clock()
+        try:
+            channels = await self._ari.channels.list()
+        except AriError as error:
+            log.warning("Asterisk's channels could not be listed", why=str(error))
+            if event.ends_missed:
+                asyncio.get_running_loop().call_later(RECONCILE_AGAIN_SECONDS, self.reconcile)
+            return
+        finally:
+            self._seen_since = None
+        for channel in channels:
+            app, *args = channel.dialplan.app_data.split(",")
+            waits = channel.dialplan.app_name == "Stasis" and app == self._ari.app
+            if waits and channel.id not in seen and channel.id not in self._calls:
+                self._enter(channel, args)
+        alive = {channel.id for channel in channels}
+        if event.ends_missed and (missing := self._records.close_missing(alive, began)):
+            log.info("calls ended while we were away", calls=missing)
+
+
+def _numbers(joined: str) -> tuple[str, ...]:
+    """Numbers as the dialplan joins them: `+33170000101&102`."""
+    return tuple(number for number in joined.split("&") if number)

@@ -1,0 +1,67 @@
+"""Forwarded calls to outside, counted per extension for its limits (design: at a time, and per day)."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+
+from comunik_pbx.forwarding.plan import Usage
+from comunik_pbx.forwarding.steps import Forward, Step
+
+
+def forwarders(steps: Iterable[Step]) -> frozenset[str]:
+    """The extensions that forward to outside in these steps: their rights and limits count, not the caller's."""
+    return frozenset(step.diversion.extension for step in steps if isinstance(step, Forward))
+
+
+class ForwardUsage:
+    """Outside forwards now in progress and carried out today, by extension.
+
+    A call whose plan may forward to outside counts as in progress until it ends, since nobody tells when the
+    forward begins. `today` counts forwards really carried out; the day is that of the moments given (local time).
+    """
+
+    def __init__(self) -> None:
+        self._day: date | None = None
+        self._usage: dict[str, Usage] = {}
+
+    def at(self, now: datetime) -> Mapping[str, Usage]:
+        """The usage as `plan` wants it, at an aware moment."""
+        self._turn(now)
+        return self._usage
+
+    def begin(self, extensions: Iterable[str], now: datetime) -> None:
+        """A call that may be forwarded to outside by these extensions began."""
+        self._turn(now)
+        for extension in extensions:
+            self._add(extension, at_once=1)
+
+    def end(self, extensions: Iterable[str], forwarded: Iterable[str], now: datetime) -> None:
+        """Such a call ended; `forwarded` are the extensions whose forward was carried out."""
+        self._turn(now)
+        for extension in extensions:
+            self._add(extension, at_once=-1)
+        for extension in forwarded:
+            self._add(extension, today=1)
+
+    def restore(self, today: Mapping[str, int], now: datetime) -> None:
+        """Forwards of today that were counted before a restart."""
+        self._turn(now)
+        for extension, count in today.items():
+            self._add(extension, today=count)
+
+    def _add(self, extension: str, at_once: int = 0, today: int = 0) -> None:
+        old = self._usage.get(extension, _NONE)
+        new = Usage(max(0, old.at_once + at_once), old.today + today)
+        if new == _NONE:
+            self._usage.pop(extension, None)
+        else:
+            self._usage[extension] = new
+
+    def _turn(self, now: datetime) -> None:
+        day = now.astimezone().date()
+        if day == self._day:
+            return
+        self._day = day
+        self._usage = {e: Usage(u.at_once, 0) for e, u in self._usage.items() if u.at_once}
+
+
+_NONE = Usage()

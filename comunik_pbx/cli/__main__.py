@@ -1,0 +1,5 @@
+"""`python -m comunik_pbx.cli`."""
+
+from comunik_pbx.cli import main
+
+main()

@@ -1,0 +1,43 @@
+"""The commands and their names."""
+
+from typing import Annotated
+
+import typer
+
+from comunik_pbx.cli.calls import calls
+from comunik_pbx.cli.check import check
+from comunik_pbx.cli.explain import explain
+from comunik_pbx.cli.init import init
+from comunik_pbx.cli.rules import rules
+from comunik_pbx.cli.serving import reload, run
+
+app = typer.Typer(
+    help="Call forwarding for Asterisk: every incoming call goes where the called user's rules say.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        typer.echo(f"comunik-pbx {version('comunik-pbx')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
+) -> None:
+    pass
+
+
+app.command()(run)
+app.command()(check)
+app.command()(explain)
+app.add_typer(rules, name="rules")
+app.command()(calls)
+app.command()(reload)
+app.command()(init)

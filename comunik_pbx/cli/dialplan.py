@@ -1,0 +1,73 @@
+"""What `init` and the sandbox give Asterisk to include: dialplan/, as the configuration says, and the default plans."""
+
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+
+from comunik_pbx.asterisk.plan_encoding import encode
+from comunik_pbx.calls.fallback_plans import writings
+from comunik_pbx.cli.output import Refused
+from comunik_pbx.config import Config
+from comunik_pbx.forwarding.call import Call, Caller
+from comunik_pbx.forwarding.directory import Directory
+from comunik_pbx.forwarding.plan import plan
+
+_HEAD = """\
+; comunik-pbx: what happens to a call when there is neither a service nor a published plan.
+; Written by `comunik-pbx init`; write it again with --force when extensions come or go.
+
+[comunik-default]
+"""
+
+
+DEFAULT_PLANS = "default-plans.conf"
+
+
+def dialplan(config: Config) -> dict[str, str]:
+    """The files of `comunik/`, by name."""
+    sources = [source for source in sorted(packaged("dialplan").glob("*.conf")) if source.name != DEFAULT_PLANS]
+    return {source.name: _adapted(source, config) for source in sources} | {
+        DEFAULT_PLANS: default_plans(config.directory)
+    }
+
+
+def packaged(name: str) -> Path:
+    """`dialplan` or `sounds`: of an installed wheel, else of the checkout."""
+    package = Path(__file__).resolve().parent.parent
+    for place in (package / "_files" / name, package.parent / name):
+        if place.is_dir():
+            return place
+    raise Refused(f"this installation lacks its {name}/; install comunik-pbx again")
+
+
+def _adapted(source: Path, config: "Config") -> str:
+    """The dialplan's file as it is, with what the configuration says about prompts and ringing."""
+    text = source.read_text(encoding="utf-8")
+    if source.name == "settings.conf":
+        seconds = config.directory.default_rings * config.directory.cycle_seconds
+        text = text.replace("Set(CK_DEFAULT_SECONDS=30)", f"Set(CK_DEFAULT_SECONDS={seconds:g})")
+        if config.prompts_enabled:
+            text = text.replace("Set(CK_PROMPTS=no)", "Set(CK_PROMPTS=yes)")
+        if config.announce_forward:
+            text = text.replace("Set(CK_ANNOUNCE=no)", "Set(CK_ANNOUNCE=yes)")
+    if source.name == "incoming.conf":
+        text = text.replace("<= 5 + 1]", f"<= {config.directory.max_hops} + 1]")
+    return text
+
+
+def default_plans(directory: Directory) -> str:
+    """The file's text: an `exten` for each extension and each writing of each DID (docs/dialplan.md)."""
+    # Without rules nothing depends on the caller nor on the hour.
+    caller, now = Caller(withheld=True), datetime(2000, 1, 1, tzinfo=UTC)
+    lines: list[str] = []
+    for number, extension in directory.extensions.items():
+        encoded = encode(plan(Call(caller=caller, called=number), directory, {}, now).steps)
+        lines.append(f"; {number}{f': {_commented(extension.name)}' if extension.name else ''}")
+        for dialled in (number, *chain.from_iterable(writings(did, directory) for did in extension.did)):
+            lines += [f"exten => {dialled},1,Set(CK_PLAN={encoded})", " same => n,Return()"]
+    return _HEAD + "\n".join(lines) + ("\n" if lines else "")
+
+
+def _commented(name: str) -> str:
+    """A name on one line: it stands in a comment, which ends with the line (and `--;` would end a block)."""
+    return " ".join(name.split()).replace(";", ",")

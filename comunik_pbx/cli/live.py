@@ -1,0 +1,153 @@
+"""What `check --live` tries: the store, ARI, AMI, and that Asterisk knows the names the configuration gives."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from comunik_pbx.asterisk.ami import AmiClient, AmiConnected, AmiDisconnected
+from comunik_pbx.asterisk.ari import AriClient
+from comunik_pbx.asterisk.errors import AmiActionFailed, AriError, AsteriskError
+from comunik_pbx.cli.output import opened
+
+if TYPE_CHECKING:
+    from comunik_pbx.config import Config
+
+#: Where the dialplan hands calls over and where plans are carried out: context, extension.
+DIALPLAN = (("comunik-incoming", "{extension}"), ("comunik-execute", "plan"))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing tried: `subject` is what, `words` what was found, and what to do if it is not `ok`."""
+
+    subject: str
+    ok: bool
+    words: str
+
+
+async def findings(config: "Config") -> list[Finding]:
+    """Everything tried, in order. Never raises for what is merely wrong; takes at most some seconds."""
+    found = [await _store(config)]
+    async with AriClient(config.asterisk.ari_url, config.asterisk.ari_user, config.asterisk.ari_password) as ari:
+        try:
+            found.append(Finding("ARI", True, f"Asterisk {await ari.check()} at {ari.url}"))
+        except AsteriskError as error:
+            found.append(Finding("ARI", False, str(error)))
+        else:
+            found.append(await _application(ari))
+            found += await _endpoints(ari, config)
+    return found + await _ami(config)
+
+
+async def _store(config: "Config") -> Finding:
+    from comunik_pbx.store import StoreError  # noqa: PLC0415
+
+    try:
+        async with opened(config) as store:
+            rules = await store.rules()
+    except StoreError as error:
+        return Finding("store", False, str(error))
+    return Finding("store", True, f"rules of {len(rules)} extension{'' if len(rules) == 1 else 's'}")
+
+
+async def _application(ari: AriClient) -> Finding:
+    try:
+        await ari.applications.get(ari.app)
+    except AriError:
+        return Finding("service", True, "not connected to Asterisk now: calls ring and go to voicemail as by default")
+    return Finding("service", True, f"connected to Asterisk as {ari.app}")
+
+
+async def _endpoints(ari: AriClient, config: "Config") -> list[Finding]:
+    """GET /endpoints/PJSIP/{name} answers 404 for a name that pjsip.conf does not have."""
+    missing: list[Finding] = []
+    names = list(_endpoint_names(config))
+    for key, name in names:
+        try:
+            await ari.request("GET", f"/endpoints/PJSIP/{quote(name, safe='')}")
+        except AriError as error:
+            if "404" not in str(error):
+                return [Finding("endpoints", False, str(error))]
+            words = f'Asterisk has no PJSIP endpoint "{name}"; right: add it to pjsip.conf, or correct the name'
+            missing.append(Finding(key, False, words))
+    return missing or [Finding("endpoints", True, f"all {len(names)} are known to Asterisk")]
+
+
+def _endpoint_names(config: "Config") -> Iterable[tuple[str, str]]:
+    for trunk in config.directory.trunks:
+        for name in trunk.endpoints:
+            yield f"trunks.{trunk.name}.endpoints", name
+        technology, _, dialled = trunk.dial.partition("/")
+        before, _, after = dialled.partition("{number}")
+        used = after.removeprefix("@").split("/")[0] if after.startswith("@") else before.split("/")[0]
+        if technology == "PJSIP" and used and used not in trunk.endpoints:
+            yield f"trunks.{trunk.name}.dial", used
+    for extension in config.directory.extensions.values():
+        for name in extension.endpoints:
+            yield f"extensions.{extension.number}.endpoints", name
+
+
+async def _ami(config: "Config") -> list[Finding]:
+    asterisk = config.asterisk
+    client = AmiClient(asterisk.ami_host, asterisk.ami_port, asterisk.ami_user, asterisk.ami_password)
+    try:
+        async with _logged_in(client):
+            found = [Finding("AMI", True, f"logged in at {asterisk.ami_host}:{asterisk.ami_port}")]
+            return found + await _dialplan(client, config) + await _mailboxes(client, config)
+    except AmiActionFailed as error:
+        words = f'{error}; right: "write = system,reporting" for user {asterisk.ami_user} in manager.conf'
+        return [Finding("AMI", False, f"dialplan and mailboxes could not be looked at: {words}")]
+    except AsteriskError as error:
+        return [Finding("AMI", False, str(error))]
+
+
+@asynccontextmanager
+async def _logged_in(client: AmiClient) -> AsyncIterator[None]:
+    connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def read() -> None:
+        async with aclosing(client.events()) as events:
+            async for event in events:
+                if connected.done():
+                    continue
+                if isinstance(event, AmiConnected):
+                    connected.set_result(None)
+                elif isinstance(event, AmiDisconnected):
+                    connected.set_exception(event.error)
+
+    reader = asyncio.create_task(read())
+    try:
+        await connected
+        yield
+    finally:
+        reader.cancel()
+        with suppress(asyncio.CancelledError):
+            await reader
+
+
+async def _value(client: AmiClient, function: str) -> str:
+    """AMI Getvar of a dialplan function, without a channel; needs the class reporting."""
+    return str((await client.action("Getvar", Variable=function)).get("value", ""))
+
+
+async def _dialplan(client: AmiClient, config: "Config") -> list[Finding]:
+    some = next(iter(config.directory.extensions), "1")
+    missing = []
+    for context, extension in DIALPLAN:
+        if await _value(client, f"DIALPLAN_EXISTS({context},{extension.format(extension=some)},1)") != "1":
+            words = 'is not loaded; right: #include "comunik/*.conf" in extensions.conf, then `dialplan reload`'
+            missing.append(Finding(f"dialplan context {context}", False, words))
+    return missing or [Finding("dialplan", True, "comunik-incoming and comunik-execute are loaded")]
+
+
+async def _mailboxes(client: AmiClient, config: "Config") -> list[Finding]:
+    missing = []
+    boxes = [(e.number, e.mailbox) for e in config.directory.extensions.values() if e.mailbox]
+    for extension, mailbox in boxes:
+        if await _value(client, f"VM_INFO({mailbox},exists)") != "1":
+            words = f'Asterisk has no mailbox "{mailbox}"; right: add it to voicemail.conf, or correct the name'
+            missing.append(Finding(f"extensions.{extension}.mailbox", False, words))
+    return missing or [Finding("mailboxes", True, f"all {len(boxes)} exist")]

@@ -1,0 +1,96 @@
+"""The configuration: `load(path)` gives a `Config`, or `ConfigProblems` with everything that is wrong in it.
+
+`settings` says what may be written, `loading` reads the files, `checking` checks every value and then everything
+against everything. A configuration is never changed: a reload loads another.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from comunik_pbx.config.checking import Checker
+from comunik_pbx.config.hints import hint
+from comunik_pbx.config.loading import find, read
+from comunik_pbx.config.problems import ConfigError, ConfigProblems, NoConfig, Problem
+from comunik_pbx.forwarding.directory import Directory
+from comunik_pbx.forwarding.rules import Rules
+
+__all__ = ["Asterisk", "Config", "ConfigError", "ConfigProblems", "NoConfig", "Problem", "find", "hint", "load"]
+
+
+@dataclass(frozen=True)
+class Asterisk:
+    """How to reach Asterisk. `ari_url` has no trailing slash; passwords are empty if loaded without secrets."""
+
+    ari_url: str
+    ari_user: str
+    ari_password: str = field(repr=False)
+    ami_host: str
+    ami_port: int
+    ami_user: str
+    ami_password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration in which nothing is wrong.
+
+    `files` are all files read, the main one first. `store_url` is absolute (`sqlite:////…`) and may hold a password.
+    `default_rules` are those of `[extensions.X.forward.KIND]`. `notes` are worth telling, but not wrong.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    country: str
+    language: str
+    asterisk: Asterisk
+    store_url: str = field(repr=False)
+    directory: Directory
+    default_rules: Rules
+    prompts_enabled: bool
+    announce_forward: bool
+    keep_days: int
+    notes: tuple[str, ...] = ()
+
+
+def load(path: Path, *, secrets: bool = True) -> Config:
+    """Load a configuration, or raise ConfigProblems with all that is wrong.
+
+    Without `secrets` passwords are not read, for commands that do not talk to Asterisk and may be run by users
+    who may not read them.
+    """
+    path = path.absolute()
+    written = read(path)
+    if not written.values and not written.complete:
+        raise ConfigProblems(written.problems)
+    checker = Checker(written)
+    directory = checker.directory()
+    rules: Rules = checker.default_rules(directory) if directory is not None else {}
+    passwords = [checker.password(which) if secrets else "" for which in ("ari", "ami")]
+    store_url = checker.store_url()
+    ari_url = checker.ari_url()
+    if written.problems or checker.general is None or directory is None:
+        order = {str(file): place for place, file in enumerate(written.files)}
+        raise ConfigProblems(sorted(written.problems, key=lambda problem: order.get(problem.file, len(order))))
+    asterisk = checker.asterisk
+    return Config(
+        path=path,
+        files=tuple(written.files),
+        country=checker.general.country,
+        language=checker.general.language,
+        asterisk=Asterisk(
+            ari_url=ari_url,
+            ari_user=asterisk.ari_user,
+            ari_password=passwords[0],
+            ami_host=asterisk.ami_host,
+            ami_port=asterisk.ami_port,
+            ami_user=asterisk.ami_user,
+            ami_password=passwords[1],
+        ),
+        store_url=store_url,
+        directory=directory,
+        default_rules=rules,
+        prompts_enabled=checker.prompts.enabled,
+        announce_forward=checker.prompts.announce_forward,
+        keep_days=checker.records.keep_days,
+        notes=tuple(written.notes),
+    )

@@ -1,0 +1,68 @@
+"""`python -m comunik_pbx.sandbox run|demo|bench`: what `make run`, `make demo` and `make bench` start."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from comunik_pbx.sandbox.errors import SandboxError
+from comunik_pbx.sandbox.layout import Layout
+from comunik_pbx.sandbox.run import stay_up
+
+
+def main() -> int:
+    """Exit status 0, 1 with the reason in one sentence on standard error, 2 for wrong usage."""
+    parser = argparse.ArgumentParser(prog="python -m comunik_pbx.sandbox", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="PBX and service, staying up")
+    run.add_argument(
+        "--extra", type=Path, action="append", default=[], metavar="FILE.toml", help="further configuration"
+    )
+    commands.add_parser("demo", help="real calls through every kind of forward")
+    measure = commands.add_parser("bench", help="decision time and cost per call")
+    measure.add_argument("--quick", action="store_true", help="one short round, less than a minute")
+    arguments = parser.parse_args()
+    try:
+        return asyncio.run(_until_told(arguments))
+    except KeyboardInterrupt:
+        return 130
+    except SandboxError as error:
+        print(f"comunik-pbx sandbox: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"comunik-pbx sandbox: {error.filename or 'system'}: {error.strerror}{_hint(error)}", file=sys.stderr)
+    return 1
+
+
+def _hint(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "; it may belong to another user (made with sudo?): delete it, or set COMUNIK_SANDBOX_DIR"
+    return ""
+
+
+async def _until_told(arguments: argparse.Namespace) -> int:
+    """Run the command; SIGTERM ends it in order, as Ctrl-C does."""
+    layout = Layout.from_environment()
+    match arguments.command:
+        case "run":
+            work = stay_up(layout, tuple(path.absolute() for path in arguments.extra))
+        case "demo":
+            from comunik_pbx.sandbox.demo import demo  # noqa: PLC0415
+
+            work = demo(layout)
+        case _:
+            from comunik_pbx.sandbox.bench import bench  # noqa: PLC0415
+
+            work = bench(layout, quick=arguments.quick)
+    task = asyncio.create_task(work)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    loop.add_signal_handler(signal.SIGHUP, task.cancel)
+    with suppress(asyncio.CancelledError):
+        return await task
+    return 143
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,319 @@
+"""The service: puts the decision, Asterisk and the store together, and keeps them alive or ends loudly.
+
+    run(path) → load the configuration → open the store → try ARI and AMI → decide calls until SIGTERM
+
+Each background task belongs to one task group: if one ends with an error they all end, and the supervisor starts
+the service again. Meanwhile the dialplan's guard takes the calls.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from comunik_pbx import config as configuration
+from comunik_pbx.asterisk.ami import AmiClient
+from comunik_pbx.asterisk.ari import AriClient
+from comunik_pbx.asterisk.errors import ApplicationReplaced, AriError, AsteriskError
+from comunik_pbx.calls.call_ends import follow_call_ends, record_end
+from comunik_pbx.calls.exact_rings import ExactRings
+from comunik_pbx.calls.interception import Interception
+from comunik_pbx.calls.kept_ends import KeptEnds
+from comunik_pbx.calls.publishing import Publisher
+from comunik_pbx.calls.record_writer import RecordWriter
+from comunik_pbx.calls.records import CallRecord, Records
+from comunik_pbx.calls.snapshot import Snapshot
+from comunik_pbx.config import Config, ConfigError, Problem
+from comunik_pbx.forwarding.rules import effective
+from comunik_pbx.logs import write_logs
+from comunik_pbx.readiness import notify
+from comunik_pbx.store import CallRow, Store, StoreError
+from comunik_pbx.store.rows import Service as ServiceRow
+from comunik_pbx.store.rows import process_mark
+
+log = structlog.get_logger(__name__)
+
+_EXPECTED = (ConfigError, StoreError, AsteriskError)
+
+FORGET_SECONDS = 6 * 3600.0
+"""How often old call records are deleted."""
+
+
+def run(path: Path) -> int:
+    """Serve until SIGTERM or SIGINT. Exit status: 0 stopped or replaced, 1 cannot serve (said on standard error)."""
+    write_logs()
+    try:
+        asyncio.run(_serve(configuration.load(path)))
+    except Exception as problem:
+        return _ended_by(problem)
+    return 0
+
+
+def _ended_by(problem: Exception) -> int:
+    """Say why the service ends: in a line each, and where it happened for what nobody expected. The exit status."""
+    problems = list(_each(problem))
+    wrong = [one for one in problems if not isinstance(one, ApplicationReplaced)]
+    if not wrong:
+        log.warning("another service took over: this one ends", why=str(problems[0]))
+        return 0
+    for one in wrong:
+        if not isinstance(one, _EXPECTED):
+            log.critical("a fault of comunik-pbx itself ends the service", exc_info=one)
+    for line in dict.fromkeys(map(_sentence, wrong)):
+        print(line, file=sys.stderr)
+    return 1
+
+
+def _each(problem: BaseException) -> Iterator[BaseException]:
+    if isinstance(problem, BaseExceptionGroup):
+        for one in problem.exceptions:
+            yield from _each(one)
+    else:
+        yield problem
+
+
+def _sentence(problem: BaseException) -> str:
+    if isinstance(problem, _EXPECTED):
+        return str(problem)
+    what = f"{type(problem).__name__}: {problem}".rstrip(": ")
+    return f"comunik-pbx ends by a fault of its own ({what}): its log says where; please report it"
+
+
+async def _serve(config: Config) -> None:
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(await Store.open(config.store_url))
+        asterisk = config.asterisk
+        ari = await stack.enter_async_context(AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password))
+        ami = AmiClient(asterisk.ami_host, asterisk.ami_port, asterisk.ami_user, asterisk.ami_password)
+        await _both(ari.check(), ami.check())
+        await Service(config, store, ari, ami).serve()
+
+
+async def _both(*checks: Awaitable[object]) -> None:
+    """Await all; raise all their errors together, so that the admin sees each at once."""
+    outcomes = await asyncio.gather(*checks, return_exceptions=True)
+    if errors := [outcome for outcome in outcomes if isinstance(outcome, Exception)]:
+        raise ExceptionGroup("Asterisk", errors)
+
+
+class Service:
+    """One running service: the newest configuration and rules, and the tasks that act on them."""
+
+    def __init__(self, config: Config, store: Store, ari: AriClient, ami: AmiClient) -> None:
+        self._config = config
+        self._store = store
+        self._ari = ari
+        self._ami = ami
+        self._started_at = datetime.now(UTC)
+        self._snapshot = Snapshot(config.directory, config.default_rules)
+        self._stop = asyncio.Event()
+        self._hangup = asyncio.Event()
+        self._hears = asyncio.Event()
+        self._writer = RecordWriter(self._write)
+        self._records = Records(self._writer, lambda: self._snapshot)
+        self._rings = ExactRings(ari, self._records.ring)
+        self._interception = Interception(
+            ari, lambda: self._snapshot, self._records, rings_watched=lambda: ami.connected and self._rings.hearing
+        )
+        self._publisher = Publisher(ami, lambda: self._snapshot)
+        self._kept_ends = KeptEnds(ami, lambda headers: record_end(headers, self._records))
+
+    async def serve(self) -> None:
+        """Decide calls until a signal says to stop. Raises an exception group if a task failed."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+        await self._restore_usage()
+        await self._read_rules()
+        await self._say_loaded("")  # from now on `comunik-pbx reload` finds us
+        gc.collect()
+        gc.freeze()  # what stands now stays: no call shall wait while it is looked through again
+        async with asyncio.TaskGroup() as group:
+            # In the order they end: no new call, then no more ends of calls, then the last records are written.
+            tasks = [
+                group.create_task(coroutine, name=name)
+                for name, coroutine in {
+                    "interception": self._interception.run(),
+                    "ends of calls": follow_call_ends(
+                        self._ami,
+                        self._records,
+                        self._rings,
+                        on_connected=self._heard_again,
+                        on_loaded=self._loaded,
+                    ),
+                    "kept ends of calls": self._kept_ends.run(),
+                    "rings": self._rings.run(),
+                    "fallback plans": self._publisher.run(),
+                    "readiness": self._ready(),
+                    "rules": self._follow_rules(),
+                    "reload": self._reload_on_hangup(),
+                    "forgetting": self._forget(),
+                    "records": self._writer.run(),
+                }.items()
+            ]
+            await self._stop.wait()
+            notify("STOPPING=1")
+            for task in tasks:
+                task.cancel()
+                await asyncio.wait([task])
+        log.info("stopped")
+
+    async def _ready(self) -> None:
+        """Tell the supervisor once calls are decided and their ends are heard."""
+        await self._interception.wait_connected()
+        await self._hears.wait()
+        notify("READY=1")
+        log.info("ready", config=str(self._config.path), extensions=len(self._config.directory.extensions))
+        await self._close_missed()
+
+    async def _close_missed(self) -> None:
+        """Close the records of calls that ended while no service was there, and of which AstDB does not tell either."""
+        try:
+            alive = {channel.id for channel in await self._ari.channels.list()}
+            told = await self._kept_ends.collected()
+            missed = await self._store.close_calls(alive | told, self._started_at)
+        except (AriError, StoreError) as error:
+            log.warning("records of calls that ended meanwhile stay open", why=str(error))
+        else:
+            if missed:
+                log.info("calls ended while no service was there", calls=missed)
+
+    async def _follow_rules(self) -> None:
+        async with aclosing(self._store.watch()) as changes:
+            async for _ in changes:
+                await self._read_rules()
+
+    async def _read_rules(self) -> None:
+        """Make the snapshot that the next call is decided from."""
+        config, before = self._config, self._snapshot.rules
+        written = await self._store.rules_written()
+        rules = effective(config.default_rules, await self._store.rules())
+        self._snapshot = Snapshot(config.directory, rules)
+        self._publisher.changed()
+        changed = sorted(e for e in before.keys() | rules.keys() if before.get(e) != rules.get(e))
+        log.info("rules in force", changes=written, extensions=" ".join(changed))
+
+    async def _reload_on_hangup(self) -> None:
+        while True:
+            await self._hangup.wait()
+            self._hangup.clear()
+            try:
+                outcome = await self._reload()
+                await self._say_loaded(outcome)
+            except StoreError as error:  # it can be written again some day; calls are decided from memory
+                log.error("a reload could not be finished", why=str(error))
+                continue
+            if outcome:
+                log.error("the configuration was not reloaded, the one before stays", why=outcome)
+            else:
+                log.info("reloaded", config=str(self._config.path))
+
+    async def _reload(self) -> str:
+        """Take a new configuration if nothing is wrong with it; else say what is."""
+        try:
+            config = await asyncio.to_thread(configuration.load, self._config.path)
+        except ConfigError as problems:
+            return str(problems)
+        if changed := list(_only_by_restart(self._config, config)):
+            right = "restart the service (it leaves calls alone), or put it back"
+            return "\n".join(
+                str(Problem(str(config.path), key, "has changed, which a reload cannot do", right)) for key in changed
+            )
+        self._config = config
+        await self._read_rules()
+        return ""
+
+    async def _say_loaded(self, outcome: str) -> None:
+        await self._store.put_service(
+            ServiceRow(
+                pid=os.getpid(),
+                process=process_mark(os.getpid()) or "",
+                started_at=self._started_at,
+                config=str(self._config.path),
+                loaded_at=datetime.now(UTC),
+                load_outcome=outcome,
+            )
+        )
+
+    async def _write(self, records: list[CallRecord]) -> None:
+        await self._store.put_calls([call_row(record) for record in records])
+        self._kept_ends.stored(records)
+
+    def _heard_again(self) -> None:
+        """AMI is connected: what it would have told meanwhile is looked up."""
+        self._hears.set()
+        self._interception.reconcile()
+
+    def _loaded(self) -> None:
+        """Asterisk has loaded everything: what it keeps may be anything."""
+        self._publisher.reconcile()
+        self._kept_ends.collect()
+
+    async def _restore_usage(self) -> None:
+        """Count today's forwards to outside again, for the limits per day."""
+        if any(e.max_outside_calls_per_day is not None for e in self._config.directory.extensions.values()):
+            now = datetime.now().astimezone()
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            rows = await self._store.calls(limit=1_000_000, after=midnight)
+            self._records.usage.restore(forwarded_today(rows), now)
+
+    async def _forget(self) -> None:
+        while True:
+            try:
+                gone = await self._store.forget_calls(datetime.now(UTC) - timedelta(days=self._config.keep_days))
+            except StoreError as error:  # a full disk must not keep calls from being decided
+                log.error("old call records could not be deleted", why=str(error))
+            else:
+                if gone:
+                    log.info("old call records deleted", calls=gone)
+            await asyncio.sleep(FORGET_SECONDS)
+
+
+def _only_by_restart(running: Config, wanted: Config) -> Iterator[str]:
+    """The keys that differ and that a reload cannot take."""
+    for field in fields(running.asterisk):
+        if getattr(running.asterisk, field.name) != getattr(wanted.asterisk, field.name):
+            yield f"asterisk.{field.name}"
+    if running.store_url != wanted.store_url:
+        yield "store.url"
+
+
+def call_row(record: CallRecord) -> CallRow:
+    """A call record as the store keeps it."""
+    return CallRow(
+        id=record.id,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        caller=str(record.call.caller),
+        called=record.call.called,
+        extension=record.extension,
+        origin=record.call.caller.origin.value,
+        decided=record.decided.value,
+        plan=record.plan_json(),
+        trace=record.trace_json(),
+        outcome=record.outcomes_json(),
+        status=record.status,
+        cause=record.cause,
+    )
+
+
+def forwarded_today(rows: Iterable[CallRow]) -> dict[str, int]:
+    """How many calls each extension forwarded to outside, in these records."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        done = {outcome["index"] for outcome in row.outcome if outcome["status"] != "SKIPPED"}
+        forwarders = {
+            step["diverting"] for index, step in enumerate(row.plan, 1) if step["kind"] == "forward" and index in done
+        }
+        for extension in forwarders:
+            counts[extension] = counts.get(extension, 0) + 1
+    return counts

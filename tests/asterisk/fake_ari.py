@@ -1,0 +1,134 @@
+"""An ARI server that does as it is told, for what a real Asterisk cannot be made to do on demand."""
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import WSMsgType, web
+
+from comunik_pbx.asterisk.ari import AriClient
+from comunik_pbx.asterisk.reconnect import Backoff
+
+VERSION = "22.10.1"
+
+
+def channel(channel_id: str, app_data: str = "", app: str = "Stasis", number: str = "") -> dict[str, Any]:
+    return {
+        "id": channel_id,
+        "name": f"PJSIP/{channel_id}",
+        "state": "Ring",
+        "caller": {"name": "", "number": number},
+        "dialplan": {"context": "c", "exten": "e", "priority": 1, "app_name": app, "app_data": app_data},
+        "a_field_of_the_future": {"deep": [1, 2, 3]},
+    }
+
+
+def stasis_start(channel_id: str, *args: str, number: str = "") -> dict[str, Any]:
+    return {
+        "type": "StasisStart",
+        "args": list(args),
+        "channel": channel(channel_id, number=number),
+        "application": "comunik-pbx",
+        "timestamp": "2026-11-22T22:26:29.760+0000",
+    }
+
+
+class FakeAri:
+    """`commands` holds what was asked: (method, path, body). One about a channel in `answers` gets that status."""
+
+    def __init__(self) -> None:
+        self.version = VERSION
+        self.status: int | None = None  # answers everything with it, in the web server's own words
+        self.frozen = False  # reads no more, as a process stopped by SIGSTOP
+        self.answers: dict[str, int] = {}
+        self.channels: list[dict[str, Any]] = []
+        self.legs: dict[str, str] = {}  # the states of further channels; any other is not there
+        self.commands: list[tuple[str, str, Any]] = []
+        self.asked = asyncio.Event()
+        self.sockets: list[web.WebSocketResponse] = []
+        self.opened = asyncio.Event()
+        app = web.Application(middlewares=[self._gate])
+        app.router.add_get("/ari/asterisk/info", self._info)
+        app.router.add_get("/ari/events", self._events)
+        app.router.add_get("/ari/channels", self._list)
+        app.router.add_get("/ari/channels/{id}", self._get)
+        app.router.add_route("*", "/ari/{rest:.*}", self._command)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/ari"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.frozen = False
+        await self._runner.cleanup()
+
+    def client(self, **options: Any) -> AriClient:
+        quick: dict[str, Any] = {"backoff": Backoff(first=0.01, most=0.02), "command_seconds": 2.0}
+        return AriClient(self.url, "comunik", "sesame", **(quick | options))
+
+    async def emit(self, event: dict[str, Any] | str) -> None:
+        socket = self.sockets[-1]
+        await (socket.send_str(event) if isinstance(event, str) else socket.send_json(event))
+
+    async def until_asked(self, number: int) -> None:
+        """Wait until so many commands about channels, plans handed over included, have come."""
+        async with asyncio.timeout(5):
+            while len(self.about_channels()) < number:
+                self.asked.clear()
+                await self.asked.wait()
+
+    def about_channels(self) -> list[tuple[str, str, Any]]:
+        about = ("channels/", "asterisk/variable")
+        return [command for command in self.commands if command[1].startswith(about)]
+
+    @web.middleware
+    async def _gate(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        while self.frozen:  # noqa: ASYNC110  a stand-in for a stopped process
+            await asyncio.sleep(0.01)
+        if self.status is not None:
+            return web.Response(status=self.status, text="<html>no</html>", content_type="text/html")
+        response: web.StreamResponse = await handler(request)
+        return response
+
+    async def _info(self, _: web.Request) -> web.Response:
+        return web.json_response({"system": {"version": self.version, "entity_id": "x"}})
+
+    async def _list(self, _: web.Request) -> web.Response:
+        return web.json_response(self.channels)
+
+    async def _get(self, request: web.Request) -> web.Response:
+        name = request.match_info["id"]
+        self.commands.append(("GET", f"channels/{name}", None))
+        self.asked.set()
+        if name not in self.legs:
+            return web.json_response({"message": "Channel not found"}, status=404)
+        return web.json_response(channel(name) | {"state": self.legs[name]})
+
+    async def _events(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(autoping=False)
+        await socket.prepare(request)
+        self.sockets.append(socket)
+        self.opened.set()
+        async for message in socket:
+            if message.type is WSMsgType.PING and not self.frozen:
+                await socket.pong(message.data)
+        return socket
+
+    async def _command(self, request: web.Request) -> web.Response:
+        body = await request.json() if request.can_read_body else None
+        path = request.match_info["rest"] + (f"?{request.query_string}" if request.query_string else "")
+        self.commands.append((request.method, path, body))
+        self.asked.set()
+        for channel_id, status in self.answers.items():
+            if f"channels/{channel_id}/" in path:
+                return web.json_response({"message": "no"}, status=status)
+        if "/continue" in path:  # it no longer waits
+            self.channels = [one for one in self.channels if f"channels/{one['id']}/" not in path]
+        return web.Response(status=204)

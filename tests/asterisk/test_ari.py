@@ -1,0 +1,224 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import pytest
+
+from comunik_pbx.asterisk.ari import AriClient, too_old
+from comunik_pbx.asterisk.ari_events import (
+    ApplicationReplacedEvent,
+    Connected,
+    Disconnected,
+    Event,
+    StasisStart,
+    Unreadable,
+    read_event,
+)
+from comunik_pbx.asterisk.errors import (
+    ApplicationReplaced,
+    AriDisabled,
+    AriError,
+    AriRefused,
+    AriTimeout,
+    AriUnreachable,
+    AsteriskTooOld,
+    ChannelGone,
+    ChannelNotInStasis,
+)
+from comunik_pbx.asterisk.reconnect import Backoff
+
+from .fake_ari import FakeAri, stasis_start
+
+
+@pytest.fixture
+async def ari() -> AsyncIterator[FakeAri]:
+    async with FakeAri() as fake:
+        yield fake
+
+
+async def following(events: AsyncGenerator[Event, None]) -> Event:
+    async with asyncio.timeout(5):
+        return await anext(events)
+
+
+# Before the first connection: one sentence each, saying what to do.
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"),
+    [
+        (401, AriRefused, "ari_user and its password"),
+        (403, AriRefused, "ari.conf"),
+        (404, AriDisabled, "enabled=yes in ari.conf"),
+        (503, AriUnreachable, "still starting"),
+        (500, AriError, "HTTP 500"),
+    ],
+)
+async def test_check_says_what_to_do(ari: FakeAri, status: int, error: type[AriError], words: str) -> None:
+    ari.status = status
+    async with ari.client() as client:
+        with pytest.raises(error, match=words) as raised:
+            await client.check()
+    assert "\n" not in str(raised.value)
+
+
+async def test_check_when_nobody_answers() -> None:
+    async with AriClient("http://127.0.0.1:1/ari", "u", "p") as client:
+        with pytest.raises(AriUnreachable, match=r"Connection refused.*http\.conf"):
+            await client.check()
+
+
+async def test_check_when_the_host_is_unknown() -> None:
+    async with AriClient("http://pbx.invalid/ari", "u", "p") as client:
+        with pytest.raises(AriUnreachable, match=r"pbx\.invalid"):
+            await client.check()
+
+
+async def test_check_when_asterisk_hangs(ari: FakeAri) -> None:
+    ari.frozen = True
+    async with ari.client(command_seconds=0.05) as client:
+        with pytest.raises(AriTimeout):
+            await client.check()
+
+
+async def test_check_when_asterisk_is_too_old(ari: FakeAri) -> None:
+    ari.version = "13.38.3"
+    async with ari.client() as client:
+        with pytest.raises(AsteriskTooOld, match=r"13\.38\.3.*16\.28 or newer"):
+            await client.check()
+
+
+async def test_check_gives_the_version(ari: FakeAri) -> None:
+    async with ari.client() as client:
+        assert await client.check() == ari.version
+
+
+@pytest.mark.parametrize(
+    ("version", "old"),
+    [
+        ("16.27.9", True),
+        ("16.28.0", False),
+        ("certified/18.9-cert5", False),
+        ("certified/13.21-cert6", True),
+        ("22.10.1+dfsg+~cs6.17.60671434-1", False),
+        ("GIT-master-0d7a4b5", False),
+    ],
+)
+def test_too_old(version: str, old: bool) -> None:
+    assert too_old(version) is old
+
+
+# Events.
+
+
+def test_a_start_with_fields_of_the_future_is_read() -> None:
+    event = read_event('{"type":"StasisStart","new":1,"args":["incoming"],"channel":{"id":"7.1","new":{}}}')
+    assert isinstance(event, StasisStart)
+    assert (event.channel.id, event.channel.caller.number, event.args) == ("7.1", "", ["incoming"])
+
+
+@pytest.mark.parametrize("text", ["", "no json", "[]", '{"typ":1}', '{"type":"StasisStart","channel":7}', b"\xff"])
+def test_what_cannot_be_read_is_said_and_not_raised(text: str | bytes) -> None:
+    assert isinstance(read_event(text), Unreadable)
+
+
+def test_a_kind_we_do_not_read_is_nothing() -> None:
+    assert read_event('{"type":"ChannelTalkingStarted"}') is None
+    assert isinstance(read_event('{"type":"ApplicationReplaced"}'), ApplicationReplacedEvent)
+
+
+async def test_strange_events_do_not_end_the_stream(ari: FakeAri) -> None:
+    async with ari.client() as client, contextlib.aclosing(client.events()) as events:
+        assert await following(events) == Connected()
+        await ari.emit("{")
+        await ari.emit({"type": "SomethingNew", "channel": 1})
+        await ari.emit({"type": "StasisStart", "channel": 1})
+        await ari.emit(stasis_start("7.1", "incoming"))
+        assert isinstance(await following(events), Unreadable)
+        assert isinstance(await following(events), Unreadable)
+        start = await following(events)
+        assert isinstance(start, StasisStart)
+        assert start.channel.id == "7.1"
+
+
+async def test_a_clean_close_is_a_disconnect_and_the_filter_is_set_again(ari: FakeAri) -> None:
+    async with ari.client() as client, contextlib.aclosing(client.events()) as events:
+        assert await following(events) == Connected()
+        closing = asyncio.create_task(ari.sockets[-1].close())
+        lost = await following(events)
+        assert isinstance(lost, Disconnected)
+        assert "closed the event socket" in str(lost.error)
+        assert await following(events) == Connected()
+        await closing
+    filters = [body for method, path, body in ari.commands if path == "applications/comunik-pbx/eventFilter"]
+    assert filters == [{"allowed": [{"type": "StasisStart"}, {"type": "ApplicationReplaced"}]}] * 2
+
+
+async def test_asterisk_away_for_a_while(ari: FakeAri) -> None:
+    async with ari.client() as client, contextlib.aclosing(client.events()) as events:
+        assert await following(events) == Connected()
+        ari.status = 503
+        closing = asyncio.create_task(ari.sockets[-1].close())
+        for _ in range(3):
+            assert isinstance(await following(events), Disconnected)
+        ari.status = None
+        async with asyncio.timeout(5):
+            while await anext(events) != Connected():
+                pass
+        await closing
+
+
+async def test_a_frozen_asterisk_is_noticed(ari: FakeAri) -> None:
+    client = ari.client(ping_seconds=0.1, command_seconds=0.2)
+    async with client, contextlib.aclosing(client.events()) as events:
+        assert await following(events) == Connected()
+        ari.frozen = True
+        assert isinstance(await following(events), Disconnected)
+
+
+async def test_a_replaced_application_ends_the_stream(ari: FakeAri) -> None:
+    async with ari.client() as client, contextlib.aclosing(client.events()) as events:
+        assert await following(events) == Connected()
+        await ari.emit({"type": "ApplicationReplaced", "application": "comunik-pbx"})
+        with pytest.raises(ApplicationReplaced, match="only one"):
+            await following(events)
+
+
+# Commands.
+
+
+async def test_the_two_commands_of_a_call_arrive_in_order(ari: FakeAri) -> None:
+    async with ari.client() as client:
+        await client.channels.continue_with("7.1;2", "CK_PLAN", "1|end~17", context="c", extension="plan", priority=1)
+    assert ari.commands == [
+        ("POST", "asterisk/variable", {"variable": "CK_PLAN", "value": "1|end~17"}),
+        ("POST", "channels/7.1;2/continue?context=c&extension=plan&priority=1", None),
+    ]
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, ChannelGone), (409, ChannelNotInStasis), (500, AriError)])
+async def test_commands_refused_are_typed(ari: FakeAri, status: int, error: type[AriError]) -> None:
+    ari.answers["7.1"] = status
+    async with ari.client() as client:
+        with pytest.raises(error):
+            await client.channels.continue_with("7.1", "A", "b", context="c", extension="plan", priority=1)
+        with pytest.raises(error):
+            await client.channels.set_variable("7.1", "A", "b")
+        await client.channels.continue_("7.2")  # and the connections stay usable
+
+
+async def test_commands_to_a_frozen_asterisk_time_out(ari: FakeAri) -> None:
+    async with ari.client(command_seconds=0.05) as client:
+        ari.frozen = True
+        with pytest.raises(AriTimeout):
+            await client.channels.continue_with("7.1", "A", "b", context="c", extension="plan", priority=1)
+        ari.frozen = False
+        await client.channels.continue_with("7.1", "A", "b", context="c", extension="plan", priority=1)
+
+
+def test_waits_double_up_to_the_most_and_start_again_only_after_a_stable_time() -> None:
+    backoff = Backoff(first=0.1, most=1.0, stable=30, jitter=lambda: 0.0)
+    assert [backoff.lost() for _ in range(5)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0])
+    assert backoff.lost(uptime=29) == 1.0
+    assert backoff.lost(uptime=30) == 0.1
+    assert Backoff(first=1, jitter=lambda: 1.0).lost() == 0.5

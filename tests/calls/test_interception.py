@@ -1,0 +1,226 @@
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from comunik_pbx.asterisk.errors import ApplicationReplaced
+from comunik_pbx.asterisk.plan_encoding import decode, encode
+from comunik_pbx.calls.interception import Interception
+from comunik_pbx.calls.records import Records
+from comunik_pbx.calls.snapshot import Snapshot
+from comunik_pbx.forwarding.call import Call, Caller
+from comunik_pbx.forwarding.directory import Directory
+from comunik_pbx.forwarding.plan import Plan, Usage, plan
+from comunik_pbx.forwarding.rules import Rules
+from tests.asterisk.fake_ari import FakeAri, channel, stasis_start
+from tests.calls.test_records import Kept
+from tests.forwarding.company import MOBILE, NOW, directory, rules
+
+COMPANY = Snapshot(directory(), rules(f"101 external 3 {MOBILE}", "101 internal 2 102"))
+OUTSIDE = encode(
+    plan(Call(caller=Caller(number="+33140000000"), called="101"), COMPANY.directory, COMPANY.rules, NOW).steps
+)
+CONTINUE = "continue?context=comunik-execute&extension={}&priority=1"
+
+
+class Pbx(FakeAri):
+    """The fake with an interception running on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sink = Kept()
+        self.snapshot = COMPANY
+        self.ticks = 0
+        self.records = Records(self.sink, lambda: self.snapshot, clock=self.clock)
+
+    def clock(self) -> datetime:
+        self.ticks += 1
+        return NOW + timedelta(milliseconds=self.ticks)
+
+    @contextlib.asynccontextmanager
+    async def intercepted(self, **options: Any) -> AsyncIterator["asyncio.Task[None]"]:
+        async with self.client() as client:
+            interception = Interception(client, lambda: self.snapshot, self.records, clock=self.clock, **options)
+            running = asyncio.create_task(interception.run())
+            async with asyncio.timeout(5):
+                await self.opened.wait()
+            try:
+                yield running
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+
+    async def call(self, channel_id: str, called: str = "101", endpoint: str = "carrier", number: str = "") -> None:
+        await self.emit(stasis_start(channel_id, "incoming", called, endpoint, "allowed", number=number))
+
+    def variable(self, channel_id: str) -> str:
+        (value,) = self.handed_over(channel_id)
+        return value
+
+    def handed_over(self, channel_id: str) -> list[str]:
+        values = [str(body["value"]) for _, path, body in self.commands if path == "asterisk/variable"]
+        return [plan for owner, _, plan in (value.partition("!") for value in values) if owner == channel_id]
+
+    def continued(self) -> list[str]:
+        return [path.split("/")[1] for _, path, _ in self.about_channels() if "/continue?" in path]
+
+
+@pytest.fixture
+async def pbx() -> AsyncIterator[Pbx]:
+    async with Pbx() as fake:
+        yield fake
+
+
+async def test_a_call_gets_its_plan_and_goes_on(pbx: Pbx) -> None:
+    async with pbx.intercepted():
+        await pbx.call("7.1", number="0140000000")
+        await pbx.until_asked(2)
+    assert pbx.about_channels() == [
+        ("POST", "asterisk/variable", {"variable": "CK_HANDOVER_0", "value": f"7.1!{OUTSIDE}"}),
+        ("POST", f"channels/7.1/{CONTINUE.format(0)}", None),
+    ]
+    (record,) = pbx.sink.all
+    assert (record.id, str(record.call.caller), record.extension) == ("7.1", "+33140000000", "101")
+
+
+async def test_the_origin_is_the_endpoints_never_the_caller_ids(pbx: Pbx) -> None:
+    async with pbx.intercepted():
+        await pbx.call("7.1", endpoint="carrier", number="102")
+        await pbx.call("7.2", endpoint="103", number="+33140000000")
+        await pbx.until_asked(4)
+    assert "forward" in pbx.variable("7.1")
+    assert "forward" not in pbx.variable("7.2")
+
+
+async def test_a_change_acts_on_the_next_call(pbx: Pbx) -> None:
+    async with pbx.intercepted():
+        await pbx.call("7.1")
+        await pbx.until_asked(2)
+        pbx.snapshot = Snapshot(directory(), {})
+        await pbx.call("7.2")
+        await pbx.until_asked(4)
+    assert [len(decode(pbx.variable(i))) for i in ("7.1", "7.2")] == [3, 2]
+
+
+async def test_where_a_call_has_been_is_part_of_it(pbx: Pbx) -> None:
+    async with pbx.intercepted():
+        first = ("incoming", "101", "carrier", "allowed", "1")
+        await pbx.emit(stasis_start("7.1", *first, "&+33170000101&0140000000", "&102&101", number=""))
+        await pbx.emit(stasis_start("7.2", *first, "", "&101", number=""))
+        await pbx.until_asked(4)
+    came_back, plain = (record.call for record in pbx.sink.all)
+    assert (came_back.diverted_by, came_back.passed) == (("+33170000101", "0140000000"), ("102",))
+    assert (plain.diverted_by, plain.passed) == ((), ())
+
+
+@pytest.mark.parametrize(
+    "args",
+    [(), ("incoming",), ("outgoing", "101", "carrier", "allowed"), ("incoming", "101", "carrier", "allowed", "x")],
+)
+async def test_a_call_that_cannot_be_read_is_given_back_at_once(pbx: Pbx, args: tuple[str, ...]) -> None:
+    async with pbx.intercepted():
+        await pbx.emit(stasis_start("7.1", *args))
+        await pbx.until_asked(1)
+        await pbx.call("7.2")
+        await pbx.until_asked(3)
+    assert pbx.about_channels()[0] == ("POST", "channels/7.1/continue", None)
+
+
+async def test_a_decision_that_fails_is_given_back_at_once(pbx: Pbx) -> None:
+    def broken(call: Call, d: Directory, r: Rules, now: datetime, usage: Mapping[str, Usage]) -> Plan:
+        raise ZeroDivisionError
+
+    async with pbx.intercepted(decide=broken):
+        await pbx.call("7.1")
+        await pbx.until_asked(1)
+    assert pbx.about_channels() == [("POST", "channels/7.1/continue", None)]
+    assert pbx.sink.all == []
+
+
+@pytest.mark.parametrize("status", [404, 409, 500])
+async def test_a_call_that_did_not_wait_disturbs_no_other(pbx: Pbx, status: int) -> None:
+    pbx.answers["7.1"] = status
+    async with pbx.intercepted() as running:
+        await pbx.call("7.1")
+        await pbx.call("7.2")
+        await pbx.until_asked(4)
+        assert not running.done()
+    assert pbx.variable("7.2") == pbx.variable("7.1")
+
+
+async def test_calls_already_waiting_are_decided_on_connection(pbx: Pbx) -> None:
+    pbx.channels = [
+        channel("7.1", "comunik-pbx,incoming,101,carrier,allowed,1", number="0140000000"),
+        channel("7.2", "other-app,incoming,101,carrier,allowed"),
+        channel("7.3", "comunik-pbx,incoming,101,carrier,allowed", app="Dial"),
+    ]
+    async with pbx.intercepted():
+        await pbx.until_asked(2)
+        await pbx.call("7.4")
+        await pbx.until_asked(4)
+    assert pbx.variable("7.1") == OUTSIDE
+    assert pbx.continued() == ["7.1", "7.4"]
+
+
+async def test_calls_are_decided_again_after_a_restart_of_asterisk(pbx: Pbx) -> None:
+    async with pbx.intercepted():
+        await pbx.call("7.1")
+        await pbx.until_asked(2)
+        pbx.opened.clear()
+        closing = asyncio.create_task(pbx.sockets[-1].close())
+        await pbx.opened.wait()
+        await closing
+        await pbx.call("7.2")
+        await pbx.until_asked(4)
+    # Asterisk has no channel any more, so the first call is over, however it ended.
+    assert [(r.id, r.status) for r in pbx.sink.all if r.status] == [("7.1", "unknown")]
+
+
+async def test_a_call_that_comes_while_the_channels_are_listed_is_decided_once(pbx: Pbx) -> None:
+    pbx.channels = [channel("7.1", "comunik-pbx,incoming,101,carrier,allowed")]
+    async with pbx.intercepted():
+        await pbx.call("7.1")
+        await pbx.until_asked(2)
+        await pbx.call("7.2")
+        await pbx.until_asked(4)
+    assert pbx.continued() == ["7.1", "7.2"]
+
+
+async def test_a_replaced_application_ends_the_service(pbx: Pbx) -> None:
+    async with pbx.intercepted() as running:
+        await pbx.emit({"type": "ApplicationReplaced", "application": "comunik-pbx"})
+        with pytest.raises(ApplicationReplaced):
+            async with asyncio.timeout(5):
+                await running
+
+
+async def test_the_end_of_the_service_finishes_what_is_in_hand(pbx: Pbx) -> None:
+    async with pbx.intercepted() as running:
+        await pbx.call("7.0")
+        await pbx.until_asked(2)
+        for number in range(1, 21):
+            await pbx.call(f"7.{number}")
+        pbx.channels = [channel("7.99", "comunik-pbx,incoming,101,carrier,allowed")]  # its event never came
+        await asyncio.sleep(0.01)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert all(socket.closed for socket in pbx.sockets)
+    assert "7.99" in pbx.continued()
+
+
+async def test_a_flood_is_left_to_the_guard(pbx: Pbx) -> None:
+    async with pbx.intercepted(most_calls=1) as running:
+        await pbx.call("7.1")
+        await pbx.until_asked(2)
+        pbx.frozen = True
+        await pbx.call("7.2")
+        await pbx.call("7.3")
+        await asyncio.sleep(0.05)
+        pbx.frozen = False
+        await pbx.until_asked(4)
+        assert not running.done()
+    assert pbx.handed_over("7.3") == []

@@ -1,0 +1,124 @@
+"""Ends of calls kept in AstDB: collected once, deleted when the store has them, never before."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from comunik_pbx.asterisk.errors import AmiUnreachable
+from comunik_pbx.calls import kept_ends
+from comunik_pbx.calls.call_ends import record_end
+from comunik_pbx.calls.kept_ends import KeptEnds, reported
+from comunik_pbx.calls.records import CallRecord, Records
+from comunik_pbx.calls.snapshot import Snapshot
+from tests.forwarding.company import directory
+
+REPORT = (
+    "Call: sandbox-1795386765.7,Pass: 1,Called: 101,Endpoint: carrier,CallerNum: +33140000000,CallerPres: allowed,"
+    "Decided: published,Plan: 1|end~17,Steps: 1~END~17~0~~0,Status: ended,Cause: 17,Ended: 1795386770250"
+)
+
+
+class FakeAstDB:
+    def __init__(self, *reports: str) -> None:
+        self.entries = {f"/comunik-ended/{reported(r)['call'][-5:]}/{reported(r)['pass']}": r for r in reports}
+        self.connected = True
+
+    async def db_get_tree(self, family: str) -> dict[str, str]:
+        if not self.connected:
+            raise AmiUnreachable("there is no connection")
+        return dict(self.entries)
+
+    async def db_write(self, family: str, changes: Sequence[tuple[str, str | None]]) -> None:
+        if not self.connected:
+            raise AmiUnreachable("there is no connection")
+        for key, value in changes:
+            assert value is None
+            self.entries.pop(f"/{family}/{key}", None)
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.records: list[CallRecord] = []
+
+    def put(self, record: CallRecord) -> None:
+        self.records.append(record)
+
+
+@asynccontextmanager
+async def collecting(database: FakeAstDB) -> AsyncIterator[tuple[KeptEnds, Sink]]:
+    sink = Sink()
+    snapshot = Snapshot(directory(), {})
+    records = Records(sink, lambda: snapshot)
+    kept = KeptEnds(database, lambda headers: record_end(headers, records), retry_seconds=0.01)
+    running = asyncio.create_task(kept.run())
+    kept.collect()
+    try:
+        yield kept, sink
+        assert not running.done()
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_collected_with_the_moment_it_ended_and_deleted_once_stored() -> None:
+    database = FakeAstDB(REPORT)
+    async with collecting(database) as (kept, sink):
+        assert await kept.collected() == {"sandbox-1795386765.7"}
+        (record,) = sink.records
+        assert (record.id, record.extension, record.decided, record.status, record.cause) == (
+            "sandbox-1795386765.7",
+            "101",
+            "published",
+            "ended",
+            17,
+        )
+        assert record.started_at == datetime.fromtimestamp(1795386765, UTC)
+        assert record.ended_at == datetime.fromtimestamp(1795386770.25, UTC)
+        assert database.entries
+        kept.stored(sink.records)
+        await turns()
+        assert database.entries == {}
+
+
+async def test_told_by_ami_too_it_is_one_record() -> None:
+    database = FakeAstDB(REPORT)
+    async with collecting(database) as (kept, sink):
+        await turns()
+        kept.collect()
+        await turns()
+        assert len(sink.records) == 1
+
+
+async def test_what_cannot_be_read_goes() -> None:
+    database = FakeAstDB(REPORT)
+    database.entries = {"/comunik-ended/junk/1": "junk"}
+    async with collecting(database) as (_, sink):
+        await turns()
+        assert (sink.records, database.entries) == ([], {})
+
+
+async def test_what_cannot_be_deleted_now_is_deleted_later() -> None:
+    database = FakeAstDB(REPORT)
+    async with collecting(database) as (kept, sink):
+        await turns()
+        database.connected = False
+        kept.stored(sink.records)
+        await turns()
+        assert database.entries
+        database.connected = True
+        async with asyncio.timeout(5):
+            while database.entries:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+
+def test_a_second_pass_has_an_entry_of_its_own() -> None:
+    headers: Mapping[str, str] = reported(REPORT.replace("Pass: 1", "Pass: 2"))
+    assert kept_ends._key(f"{headers['call']}#2") == "765.7/2"

@@ -1,0 +1,140 @@
+"""`check` lists all that is wrong at once; --live tries what the configuration names."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from comunik_pbx.asterisk.ami import AmiClient, AmiConnected, AmiDisconnected
+from comunik_pbx.asterisk.ari import AriClient
+from comunik_pbx.asterisk.errors import AmiActionFailed, AmiUnreachable, AriError, AriUnreachable
+from tests.cli.conftest import Run
+
+
+def test_good(run: Run, main: Path) -> None:
+    assert run("check").good == f"{main}: good: 4 extensions, 2 trunks, 2 DIDs, 2 default rules"
+    assert json.loads(run("check", "--json").good) == {"ok": True, "problems": [], "notes": [], "live": []}
+
+
+def test_every_problem_on_standard_error(run: Run, main: Path) -> None:
+    main.write_text(main.read_text().replace("rings = 4", "rings = 99").replace("language", "langage"))
+    said = run("check")
+    assert said.refusal.splitlines() == [
+        f"{main}: langage: unknown key; right: did you mean language?",
+        f"{main}: extensions.101.forward.external.rings: is 99; right: a whole number from 0 to 12",
+        "2 problems; nothing else was tried",
+    ]
+    assert not said.out
+    problems = json.loads(run("check", "--json").out)["problems"]
+    assert problems[0] == {
+        "file": str(main),
+        "key": "langage",
+        "what": "unknown key",
+        "right": "did you mean language?",
+    }
+
+
+def test_notes_are_not_problems(run: Run, main: Path) -> None:
+    (main.parent / "ari.secret").chmod(0o644)
+    assert f"note: {main.parent}/ari.secret: every user of this machine may read this secret" in run("check").good
+
+
+def test_no_configuration(run: Run, main: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = main.parent / "none.toml"
+    said = run("check", "--config", str(missing))
+    assert said.refusal.splitlines()[0].startswith(f"{missing}: does not exist")
+    monkeypatch.delenv("COMUNIK_PBX_CONFIG")
+    monkeypatch.setattr("comunik_pbx.config.loading.USUAL_PATH", missing)
+    assert run("check").refusal.startswith(f"no configuration: {missing} does not exist; name one by --config FILE")
+
+
+class Asterisk:
+    """What the fake Asterisk has; a test takes something away."""
+
+    endpoints = frozenset({"carrier", "backup", "101", "alice-mobile", "102", "103", "104"})
+    contexts = frozenset({"comunik-incoming", "comunik-execute"})
+    mailboxes = frozenset({"101@default"})
+    ari_error: AriError | None = None
+    ami_error: Exception | None = None
+
+
+@pytest.fixture
+def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
+    """Asterisk as the clients of `comunik_pbx.asterisk` present it."""
+    fake = Asterisk()
+
+    async def check(self: object) -> str:
+        if fake.ari_error:
+            raise fake.ari_error
+        return "22.10.1"
+
+    async def request(self: object, method: str, path: str, data: bytes | None = None) -> bytes:
+        name = path.rpartition("/")[2]
+        if path.startswith("/endpoints/") and name not in fake.endpoints:
+            raise AriError(f"{method} {path}: HTTP 404 Endpoint not found")
+        if path.startswith("/applications/"):
+            raise AriError(f"{method} {path}: HTTP 404 Application not found")
+        return b"{}"
+
+    async def events(self: object) -> AsyncIterator[object]:
+        if fake.ami_error and isinstance(fake.ami_error, AmiUnreachable):
+            yield AmiDisconnected(fake.ami_error, 1.0)
+        else:
+            yield AmiConnected()
+
+    async def action(self: object, name: str, **headers: str) -> dict[str, str]:
+        if fake.ami_error:
+            raise fake.ami_error
+        function, _, arguments = headers["Variable"].partition("(")
+        known = fake.contexts if function == "DIALPLAN_EXISTS" else fake.mailboxes
+        return {"value": "1" if arguments.partition(",")[0] in known else "0"}
+
+    monkeypatch.setattr(AriClient, "check", check)
+    monkeypatch.setattr(AriClient, "request", request)
+    monkeypatch.setattr(AmiClient, "events", events)
+    monkeypatch.setattr(AmiClient, "action", action)
+    return fake
+
+
+def test_live_all_good(run: Run, asterisk: Asterisk) -> None:
+    lines = run("check", "--live").good.splitlines()[1:]
+    assert lines == [
+        "store: rules of 0 extensions",
+        "ARI: Asterisk 22.10.1 at http://127.0.0.1:8088/ari",
+        "service: not connected to Asterisk now: calls ring and go to voicemail as by default",
+        "endpoints: all 7 are known to Asterisk",
+        "AMI: logged in at 127.0.0.1:5038",
+        "dialplan: comunik-incoming and comunik-execute are loaded",
+        "mailboxes: all 1 exist",
+    ]
+
+
+def test_live_names_asterisk_does_not_know(run: Run, asterisk: Asterisk) -> None:
+    asterisk.endpoints -= {"alice-mobile", "backup"}
+    asterisk.contexts -= {"comunik-execute"}
+    asterisk.mailboxes = frozenset()
+    reasons = run("check", "--live").refusal.splitlines()
+    assert [reason.partition("; right")[0] for reason in reasons] == [
+        'trunks.backup.dial: Asterisk has no PJSIP endpoint "backup"',
+        'extensions.101.endpoints: Asterisk has no PJSIP endpoint "alice-mobile"',
+        "dialplan context comunik-execute: is not loaded",
+        'extensions.101.mailbox: Asterisk has no mailbox "101@default"',
+    ]
+
+
+def test_live_asterisk_not_there(run: Run, asterisk: Asterisk) -> None:
+    asterisk.ari_error = AriUnreachable("no Asterisk at URL: is it running?")
+    asterisk.ami_error = AmiUnreachable("no AMI at HOST: is it running?")
+    assert run("check", "--live").refusal.splitlines() == [
+        "ARI: no Asterisk at URL: is it running?",
+        "AMI: no AMI at HOST: is it running?",
+    ]
+
+
+def test_live_ami_user_may_not_look(run: Run, asterisk: Asterisk) -> None:
+    asterisk.ami_error = AmiActionFailed("Permission denied")
+    assert run("check", "--live").refusal == (
+        "AMI: dialplan and mailboxes could not be looked at: Permission denied; "
+        'right: "write = system,reporting" for user comunik in manager.conf'
+    )

@@ -1,0 +1,30 @@
+"""What tests on the real Asterisk have in common."""
+
+import pytest
+
+PBX = [pytest.mark.pbx, pytest.mark.asyncio(loop_scope="session")]
+
+TEST_CONFIGURATION = """
+# A ring takes a second, so that stories are told quickly; one story rings in French time.
+[ringing]
+cycle_seconds = 1.0
+"""
+
+TEST_DIALPLAN = """
+; Plain calls that do not go through comunik-pbx, for the tests of the sandbox itself: 9 and an extension.
+[from-phones](+)
+exten => _91XX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
+ same => n,Hangup(${HANGUPCAUSE})
+; 8 and an extension: its mailbox.
+exten => _81XX,1,VoiceMail(${EXTEN:1}@default,u)
+ same => n,Hangup()
+; An admin's own dialplan that goes on working with AstDB after a call of ours: 8 and an extension.
+[from-carrier](+)
+exten => _81XX,1,Set(CHANNEL(hangup_handler_push)=admins-own,s,1)
+ same => n,Goto(comunik-incoming,${EXTEN:1},1)
+exten => _91XX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
+ same => n,Hangup(${HANGUPCAUSE})
+[admins-own]
+exten => s,1,Set(DB(admins-own/last)=${CALLERID(num)})
+ same => n,Return()
+"""

@@ -1,0 +1,144 @@
+"""A caller's channel and its thread: what it waits for, and what interrupts it at any instant."""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.simulation.asterisk import Asterisk
+    from tests.simulation.scenario import IncomingCall
+
+
+class HungUp(Exception):
+    """The caller has gone, or was hung up."""
+
+
+class OutOfTime(Exception):
+    """TIMEOUT(absolute) has run out: the dialplan goes on at extension T."""
+
+
+class Progress:
+    """The dialplan's variables of one pass: which plan, where in it, what came of it."""
+
+    def __init__(self) -> None:
+        self.plan = ""  # CK_TODO
+        self.decided = ""  # CK_DECIDED
+        self.caller = ""  # CK_CALLER
+        self.index = 0
+        self.steps: list[str] = []
+        self.active = ""
+        self.status = ""
+        self.cause: int | None = None
+        self.rung_as: tuple[str, str] | None = None  # CK_RUNG, CK_RUNG_AS
+        self.busy: set[int] = set()  # ring steps that ended busy
+        self.trunk_failed = False
+        self.leg = Leg()
+
+
+class Leg:
+    """The step that goes on: what the hangup handler needs to know of it. Moments are the loop's."""
+
+    def __init__(self, began: float = 0.0) -> None:
+        self.began = began
+        self.rang: float | None = None
+        self.answered: float | None = None
+        self.peer = ""
+
+
+class Channel:
+    """One caller's channel. `inbox` holds what others told it; `variables` are those of the dialplan."""
+
+    def __init__(self, asterisk: "Asterisk", channel_id: str, incoming: "IncomingCall") -> None:
+        self.asterisk = asterisk
+        self.id = channel_id
+        self.incoming = incoming
+        self.called = incoming.called
+        self.passes = 0
+        self.in_stasis = False
+        self.hung_up = False
+        self.out_of_time = False
+        self.app_data = ""
+        self.inbox: deque[tuple[str, Any]] = deque()
+        self.progress = Progress()
+        self._limit: asyncio.TimerHandle | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def json(self) -> dict[str, Any]:
+        """As ARI shows it."""
+        return {
+            "id": self.id,
+            "name": f"{self.incoming.endpoint or 'Local/x'}-{self.id[-8:]}",
+            "state": "Ring",
+            "caller": {"name": "", "number": self.incoming.number},
+            "connected": {"name": "", "number": ""},
+            "dialplan": {
+                "context": "comunik-incoming",
+                "exten": self.called,
+                "priority": 1,
+                "app_name": "Stasis" if self.in_stasis else "Dial",
+                "app_data": self.app_data if self.in_stasis else "",
+            },
+        }
+
+    def limit(self, seconds: float) -> None:
+        """TIMEOUT(absolute); 0 lifts it."""
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+        self.out_of_time = False
+        if seconds:
+            self._limit = self.asterisk.process.later(seconds, self._run_out)
+
+    def _run_out(self) -> None:
+        self.out_of_time = True
+        self._wake()
+
+    def hangup(self) -> None:
+        self.hung_up = True
+        self._wake()
+
+    def continued(self, extension: str, context: str) -> None:
+        if self.in_stasis:  # else a second `continue`, which finds nobody waiting
+            self.post("continue", (context, extension))
+
+    def post(self, what: str, about: Any = None) -> None:
+        """Tell it something."""
+        self.inbox.append((what, about))
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def check(self) -> None:
+        """As Asterisk does between any two steps. Raises HungUp or OutOfTime."""
+        if self.hung_up:
+            raise HungUp
+        if self.out_of_time:
+            self.out_of_time = False
+            raise OutOfTime
+
+    async def told(self, seconds: float | None = None) -> tuple[str, Any] | None:
+        """What it is told next; None after so many seconds. Raises HungUp or OutOfTime."""
+        mark = object()
+        timer = None if seconds is None else self.asterisk.process.later(seconds, self.post, "timeout", mark)
+        try:
+            while True:
+                self.check()
+                if not self.inbox:
+                    self._waiter = asyncio.get_running_loop().create_future()
+                    await self._waiter
+                    continue
+                what, about = self.inbox.popleft()
+                if what != "timeout":
+                    return what, about
+                if about is mark:
+                    return None
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def pause(self) -> None:
+        """The moment that the next step takes. Raises HungUp or OutOfTime."""
+        await asyncio.sleep(self.asterisk.takes() / 5)
+        self.check()

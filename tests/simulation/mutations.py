@@ -1,0 +1,300 @@
+"""Faults put into the product on purpose: does the simulation notice? `python -m tests.simulation.mutations`."""
+
+import asyncio
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from comunik_pbx import service
+from comunik_pbx.asterisk import ami, ari, reconnect
+from comunik_pbx.calls import call_end, call_ends, interception, publishing, queues, record_writer, records, usage
+from comunik_pbx.calls import caller as calls_caller
+from comunik_pbx.forwarding.directory import Directory
+from tests.simulation import dialplan, store
+from tests.simulation.run import run
+
+Mutation = Callable[[], AbstractContextManager[Any]]
+
+
+def handover_unchecked() -> AbstractContextManager[Any]:
+    """The dialplan carries out whatever plan is in the hand-over variable; there are two of them."""
+    return _both(patch.object(dialplan.Dialplan, "checks_unique_id", False), patch.object(interception, "HANDOVERS", 2))
+
+
+def slot_reused() -> AbstractContextManager[Any]:
+    """All plans are handed over in the same variable."""
+    return patch.object(itertools, "cycle", lambda _: itertools.repeat(0))
+
+
+def answered_twice() -> AbstractContextManager[Any]:
+    """Each call is continued twice."""
+    once = ari._Channels.continue_with
+
+    async def twice(self: Any, *args: Any, **where: Any) -> None:
+        await once(self, *args, **where)
+        await once(self, *args, **where)
+
+    return patch.object(ari._Channels, "continue_with", twice)
+
+
+def plan_not_handed_over() -> AbstractContextManager[Any]:
+    """`continue` without the plan."""
+
+    async def without(self: Any, channel_id: str, variable: str, value: str, **where: Any) -> None:
+        await self.continue_(channel_id, **where)
+
+    return patch.object(ari._Channels, "continue_with", without)
+
+
+def record_lost() -> AbstractContextManager[Any]:
+    """A batch that could not be written is forgotten."""
+
+    async def flush(self: Any, quiet: bool) -> int:
+        taken, self._waiting = self._waiting, {}
+        self._any.clear()
+        try:
+            await self._write(list(taken.values()))
+        except Exception:
+            return 0
+        return len(taken)
+
+    return patch.object(record_writer.RecordWriter, "_flush", flush)
+
+
+def record_while_written_lost() -> AbstractContextManager[Any]:
+    """A record that came while an older one of the same call was being written is taken for written."""
+    once = record_writer.RecordWriter._flush
+
+    async def flush(self: Any, quiet: bool) -> int:
+        before = list(self._waiting)
+        done = await once(self, quiet)
+        for channel in before if done else ():
+            self._waiting.pop(channel, None)
+        return int(done)
+
+    return patch.object(record_writer.RecordWriter, "_flush", flush)
+
+
+def origin_by_caller_id() -> AbstractContextManager[Any]:
+    """Who calls is believed by the number."""
+    once = calls_caller.caller
+
+    def believed(directory: Directory, endpoint: str, number: str, presentation: str) -> Any:
+        return once(directory, number if number in directory.extensions else endpoint, number, presentation)
+
+    return patch.object(interception, "caller", believed)
+
+
+def rules_not_followed() -> AbstractContextManager[Any]:
+    """Changes of rules are not noticed."""
+
+    async def never(self: Any) -> None:
+        await asyncio.Event().wait()
+
+    return patch.object(service.Service, "_follow_rules", never)
+
+
+def usage_not_given_back() -> AbstractContextManager[Any]:
+    """A forward to outside counts as in progress for ever."""
+    once = usage.ForwardUsage.end
+    return patch.object(usage.ForwardUsage, "end", lambda self, extensions, done, now: once(self, (), done, now))
+
+
+def no_reconciliation() -> AbstractContextManager[Any]:
+    """What happened while we were away is not asked for."""
+    return patch.object(interception.Interception, "reconcile", lambda self: None)
+
+
+def missing_calls_stay_open() -> AbstractContextManager[Any]:
+    """Records of calls whose end was missed are not closed."""
+    return patch.object(records.Records, "close_missing", lambda self, alive, before: 0)
+
+
+def living_calls_closed() -> AbstractContextManager[Any]:
+    """After a reconnection all records are closed, those of living calls too."""
+    once = records.Records.close_missing
+    return patch.object(records.Records, "close_missing", lambda self, alive, before: once(self, (), before))
+
+
+def end_before_beginning() -> AbstractContextManager[Any]:
+    """A decision that is recorded after the call's end opens the record again."""
+    once = records.Records.decided
+
+    def decided(self: Any, channel: str, *args: Any) -> None:
+        self._ended.pop(channel, None)
+        once(self, channel, *args)
+
+    return patch.object(records.Records, "decided", decided)
+
+
+def wrong_status() -> AbstractContextManager[Any]:
+    """Voicemail is recorded as answered."""
+    once = call_end.call_end
+    return patch.object(
+        call_ends,
+        "call_end",
+        lambda headers: once({**headers, "status": headers["status"].replace("voicemail", "answered")}),
+    )
+
+
+def worker_forgotten() -> AbstractContextManager[Any]:
+    """A call's queue is not taken away."""
+
+    async def work(self: Any, call: str) -> None:
+        while self._waiting[call]:
+            await self._handle(self._waiting[call].popleft())
+
+    return patch.object(queues.CallQueues, "_work", work)
+
+
+def no_reconnection() -> AbstractContextManager[Any]:
+    """A lost connection is made again after an hour only."""
+    return patch.object(reconnect.Backoff, "lost", lambda self, uptime=0.0: 3600.0)
+
+
+def no_ping() -> AbstractContextManager[Any]:
+    """AMI is never pinged, so a silent cut goes unnoticed."""
+    once = ami._Connection.read
+    return patch.object(ami._Connection, "read", lambda self, seconds: once(self, 1e9))
+
+
+def events_before_missing_pong_lost() -> AbstractContextManager[Any]:
+    """AMI events read while a ping is under way are dropped if it is not answered."""
+
+    async def read(self: Any, seconds: float) -> Any:
+        while True:
+            try:
+                async with asyncio.timeout(seconds):
+                    event = await self._events.get()
+            except TimeoutError:
+                await self.action("Ping", {})
+                continue
+            if event is None:
+                raise self.lost.result()
+            yield event
+
+    return patch.object(ami._Connection, "read", read)
+
+
+def earlier_pass_left_open() -> AbstractContextManager[Any]:
+    """A transferred caller's first record stays open if its end was missed."""
+    return patch.object(records, "_passes", lambda _: 1000)
+
+
+def later_pass_closed() -> AbstractContextManager[Any]:
+    """The end of a transferred caller's first call closes the record of his second."""
+    return patch.object(records, "_passes", lambda _: 0)
+
+
+def channels_not_listed_again() -> AbstractContextManager[Any]:
+    """If Asterisk's channels cannot be listed after a reconnection, that is that."""
+    return patch.object(interception, "RECONCILE_AGAIN_SECONDS", 1e9)
+
+
+def closed_records_opened_again() -> AbstractContextManager[Any]:
+    """The store takes an open record for a closed one, from a service that hung and was replaced."""
+    return patch.object(store.Disk, "keeps_closed", False)
+
+
+def replaced_service_comes_back() -> AbstractContextManager[Any]:
+    """A service that was replaced connects again."""
+    return patch.object(ari, "ApplicationReplacedEvent", type("Never", (), {}))
+
+
+def plans_not_published() -> AbstractContextManager[Any]:
+    """A change of rules is not published."""
+    return patch.object(publishing.Publisher, "changed", lambda self: None)
+
+
+def astdb_believed() -> AbstractContextManager[Any]:
+    """AstDB is believed to be as we left it."""
+    return _both(
+        patch.object(publishing.Publisher, "reconcile", lambda self: self.changed()),
+        patch.object(publishing, "_MARK_FAMILY", "comunik-plan/elsewhere"),
+    )
+
+
+def guard_not_looked_at() -> AbstractContextManager[Any]:
+    """A decision is sent however late it is."""
+    return patch.object(interception, "GUARD_SECONDS", 1e9)
+
+
+@contextmanager
+def _both(*patches: Any) -> Iterator[None]:
+    with patches[0], patches[1]:
+        yield
+
+
+MUTATIONS: dict[str, Mutation] = {
+    function.__name__: function
+    for function in (
+        handover_unchecked,
+        slot_reused,
+        answered_twice,
+        plan_not_handed_over,
+        record_lost,
+        record_while_written_lost,
+        origin_by_caller_id,
+        rules_not_followed,
+        usage_not_given_back,
+        no_reconciliation,
+        missing_calls_stay_open,
+        living_calls_closed,
+        end_before_beginning,
+        wrong_status,
+        worker_forgotten,
+        no_reconnection,
+        no_ping,
+        events_before_missing_pong_lost,
+        earlier_pass_left_open,
+        later_pass_closed,
+        channels_not_listed_again,
+        closed_records_opened_again,
+        replaced_service_comes_back,
+        plans_not_published,
+        astdb_believed,
+        guard_not_looked_at,
+    )
+}
+
+
+NOT_NOTICED = {
+    "events_before_missing_pong_lost": "AstDB keeps every end of a call until it is stored, so nothing is lost",
+    "earlier_pass_left_open": "the same",
+    "channels_not_listed_again": "the same",
+    "guard_not_looked_at": "Asterisk refuses what comes too late (409), and the end of the call corrects its record",
+}
+"""Faults without consequences, and why."""
+
+
+RARE = {"later_pass_closed", "plans_not_published", "closed_records_opened_again", "astdb_believed"}
+"""Those that take hundreds of seeds."""
+
+
+def noticed(mutation: Mutation, seeds: range, hours: float = 1.0) -> tuple[int, str] | None:
+    """The first seed that notices, and by what; None if none does."""
+    with mutation():
+        for seed in seeds:
+            if violation := run(seed, hours).violation:
+                return seed, violation
+    return None
+
+
+def main() -> int:
+    """Look for all of them, or those named."""
+    missed = 0
+    for name, mutation in MUTATIONS.items():
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
+        found = noticed(mutation, range(1, 301))
+        missed += found is None
+        said = "NOT NOTICED in 300 seeds" if found is None else f"seed {found[0]}: {found[1][:150]}"
+        print(f"{name}: {said}", flush=True)
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

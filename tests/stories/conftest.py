@@ -1,0 +1,22 @@
+"""The company of a story."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from comunik_pbx.sandbox.sandbox import Sandbox
+from tests.stories.company import Company, company_of
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def company(sandbox: Sandbox) -> AsyncIterator[Company]:
+    """The sandbox company, without rules at the beginning of each story; Asterisk must not complain during it."""
+    before = len(sandbox.asterisk.complaints())
+    async with company_of(sandbox) as made:
+        yield made
+    complaints = [
+        line for line in sandbox.asterisk.complaints()[before:] if not any(text in line for text in made.normal)
+    ]
+    if complaints:
+        pytest.fail("Asterisk complained: " + "\n".join(complaints))

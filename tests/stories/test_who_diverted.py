@@ -1,0 +1,156 @@
+"""Diversion headers (RFC 5806) of forwarded calls: all who diverted, newest on top, each with its reason."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from comunik_pbx.sandbox import sipp
+from comunik_pbx.sandbox.phones import Phones
+from tests.pbx import PBX
+from tests.stories.company import CUSTOMER, MOBILE, Company, setting, told
+from tests.stories.talking import talk_and_part
+
+pytestmark = PBX
+
+DID = "+33170000101"
+AT = "@sandbox.example>"
+
+
+async def test_over_two_hops(company: Company, phones: Phones) -> None:
+    bruno = await phones.register("102")
+    carrier = await phones.carrier()
+    await company.forwards("101", "always", "102")
+    await company.forwards("102", "external", MOBILE, rings=1)
+    call = await carrier.number(CUSTOMER).dial(DID)
+    assert (await bruno.rings()).diversion == ("101", "unconditional")
+    on_mobile = await carrier.number(MOBILE).rings()
+    assert on_mobile.invite.all("Diversion") == [
+        f"<sip:+33170000102{AT};reason=no-answer",
+        f"<sip:+33170000101{AT};reason=unconditional",
+    ]
+    await talk_and_part(call, on_mobile)
+
+
+async def test_reasons_are_what_happened_and_numbers_as_the_trunk_wants_them(company: Company, phones: Phones) -> None:
+    carrier = await phones.carrier()
+    await company.forwards("101", "external", "102", rings=1)
+    await company.forwards("102", "external", "103", rings=1)
+    await company.forwards("103", "always", MOBILE)
+    async with (
+        company.configured(setting("trunks.carrier", "number_format", '"national"')),
+        sipp.phone(company.sandbox, "101", [486]),
+    ):
+        call = await carrier.number(CUSTOMER).dial(DID)
+        on_mobile = await carrier.number("0612345678").rings()
+        assert on_mobile.invite.all("Diversion") == [
+            f"<sip:0170000103{AT};reason=unconditional",
+            f"<sip:0170000102{AT};reason=unavailable",
+            f"<sip:0170000101{AT};reason=user-busy",
+        ]
+        await talk_and_part(call, on_mobile)
+
+
+async def test_those_a_call_came_with_are_handed_on(company: Company, phones: Phones) -> None:
+    carrier = await phones.carrier()
+    await company.forwards("101", "always", MOBILE)
+    theirs = ['"Müller, Wien" <sip:+4315555@other.example;user=phone>;reason=user-busy;counter=1', "<tel:+4316666>"]
+    async with sipp.caller(
+        company.sandbox, DID, headers=[f"Diversion: {header}" for header in theirs], talk_seconds=1.0
+    ) as caller:
+        on_mobile = await carrier.number(MOBILE).rings()
+        assert on_mobile.invite.all("Diversion") == [f"<sip:+33170000101{AT};reason=unconditional", *theirs]
+        await on_mobile.answer()
+        assert (await caller.final()).status == 200
+        await on_mobile.ended()
+
+
+async def test_a_name_from_before_is_not_put_to_our_number(company: Company, phones: Phones) -> None:
+    bruno = await phones.register("102")
+    customer = (await phones.carrier()).number(CUSTOMER)
+    await company.forwards("101", "always", "102")
+    theirs = '"Somebody" <sip:+4315555@other.example>;reason=user-busy'
+    call = await customer.dial(DID, headers={"Diversion": theirs})
+    at_desk = await bruno.rings()
+    assert at_desk.diversion == ("101", "unconditional")
+    assert "Somebody" not in at_desk.invite.text
+    await talk_and_part(call, at_desk)
+
+
+@asynccontextmanager
+async def trunks_say(company: Company, instead: str, written: str) -> AsyncIterator[None]:
+    """The trunks' endpoints in pjsip.conf say something else inside the `async with`."""
+    pjsip = company.sandbox.layout.etc / "pjsip.conf"
+    before = pjsip.read_text()
+    head, trunks = before.split("[trunk](!)", 1)
+    assert written in trunks
+    pjsip.write_text(f"{head}[trunk](!){trunks.replace(written, instead, 1)}")
+    try:
+        await company.sandbox.console("module reload res_pjsip.so")
+        yield
+    finally:
+        pjsip.write_text(before)
+        await company.sandbox.console("module reload res_pjsip.so")
+
+
+async def test_a_trunk_that_wants_no_diversion_gets_none(company: Company, phones: Phones) -> None:
+    carrier = await phones.carrier()
+    await company.forwards("101", "always", "102")
+    await company.forwards("102", "always", MOBILE)
+    async with trunks_say(company, "send_diversion = no", "send_diversion = yes"):
+        call = await carrier.number(CUSTOMER).dial(DID)
+        on_mobile = await carrier.number(MOBILE).rings()
+        assert on_mobile.invite.all("Diversion") == []
+        await talk_and_part(call, on_mobile)
+
+
+async def test_a_withheld_number_is_not_asserted_to_a_trunk_that_is_not_trusted(
+    company: Company, phones: Phones
+) -> None:
+    carrier = await phones.carrier()
+    await company.forwards("101", "always", "102")
+    await company.forwards("102", "always", MOBILE)
+    async with trunks_say(company, "trust_id_outbound = no", "trust_id_outbound = yes"):
+        call = await carrier.withheld(CUSTOMER).dial(DID)
+        on_mobile = await carrier.number(MOBILE).rings()
+        assert on_mobile.caller == "anonymous"
+        assert on_mobile.invite.header("P-Asserted-Identity") is None
+        assert CUSTOMER[1:] not in on_mobile.invite.text
+        await talk_and_part(call, on_mobile)
+
+
+@pytest.mark.parametrize("script", [[180, 0.3, 200], [183, 0.3, 200]])
+async def test_the_caller_never_learns_where_his_call_went(
+    company: Company, phones: Phones, script: list[int | float]
+) -> None:
+    bruno = await phones.register("102")
+    await company.forwards("101", "internal", MOBILE)
+    asserted = [
+        f"P-Asserted-Identity: <sip:{MOBILE}@mobile.example>",
+        f"Remote-Party-ID: <sip:{MOBILE}@mobile.example>",
+    ]
+    async with sipp.switch(company.sandbox, "carrier", script, headers=asserted):
+        call = await bruno.dial("101")
+        await call.answered()
+        await call.talks(0.5)
+        heard_of = [message.start_line for message in call.messages if MOBILE[1:] in message.text]
+        assert heard_of == []
+        await call.hangup()
+    assert told(await company.record()) == "internal live: forward carrier ANSWER/16 -> answered"
+
+
+async def test_a_forward_inside_shows_the_colleague_as_plain_dial_does(company: Company, phones: Phones) -> None:
+    bruno = await phones.register("102")
+    claire = await phones.register("103")
+    plain = await bruno.dial("9103")
+    await (await claire.rings()).answer()
+    await plain.answered()
+    await plain.hangup()
+    await company.forwards("101", "always", "103")
+    call = await bruno.dial("101")
+    await talk_and_part(call, await claire.rings())
+    for answer in (180, 200):
+        usual = await plain.receives(answer)
+        ours = await call.receives(answer)
+        assert ours.header("P-Asserted-Identity") == usual.header("P-Asserted-Identity")
+    assert "103" in ((await call.receives(200)).header("P-Asserted-Identity") or "")
