@@ -34,6 +34,7 @@ from comunik_pbx.sandbox.sip_message import SipMessage
 POLL_SECONDS = 0.02  # SIPp tells what it does only in its message file
 WAIT_SECONDS = 5.0
 REGISTER_SECONDS = 5.0
+REPEATS_SECONDS = 17.0  # the longest pause of an INVITE that nobody answers is 16 s (Timer A, RFC 3261 17.1.1.2)
 
 _REASONS = {
     180: "Ringing", 181: "Call Is Being Forwarded", 183: "Session Progress", 200: "OK", 302: "Moved Temporarily",
@@ -151,6 +152,25 @@ async def switch(
     """The far end of a trunk: does `script` with every INVITE the PBX sends there. `headers` go into answers."""
     address = sandbox.layout.addresses.carriers[trunk]
     async with station(sandbox, address, CARRIER_PORT, script, headers=headers, who=trunk) as sipp:
+        yield sipp
+
+
+@asynccontextmanager
+async def dead(sandbox: Sandbox, trunk: str) -> AsyncIterator[None]:
+    """A trunk with nobody at its far end, for one INVITE.
+
+    Asterisk repeats that INVITE for 32 s (Timer B, RFC 3261 17.1.1.2), into whatever is tested next; so at the end
+    its next repetition is awaited and refused.
+    """
+    yield
+    async with switch(sandbox, trunk, [503]) as late:
+        await late.received("ACK", REPEATS_SECONDS)
+
+
+@asynccontextmanager
+async def silent(sandbox: Sandbox, trunk: str) -> AsyncIterator[Sipp]:
+    """The far end of a trunk that takes one INVITE and never answers it; at the end as `dead`."""
+    async with dead(sandbox, trunk), switch(sandbox, trunk, []) as sipp:
         yield sipp
 
 

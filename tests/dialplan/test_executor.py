@@ -183,7 +183,7 @@ async def test_a_dead_trunk_after_a_busy_phone(pbx: Sandbox, publish: Publish, e
     await publish("101", ring(), forward(), forward("backup"), End(19))
     async with (
         sipp.phone(pbx, "101", [486]),
-        sipp.switch(pbx, "carrier", []),
+        sipp.silent(pbx, "carrier"),
         sipp.switch(pbx, "backup", [180, 200]) as backup,
         sipp.caller(pbx, "101") as caller,
     ):

@@ -13,9 +13,6 @@ from tests.stories.talking import talk_and_part
 
 pytestmark = PBX
 
-OTHER_MOBILE = "+33698765432"
-"""Asterisk repeats an INVITE that nobody answers for 32 s (Timer B, RFC 3261), into the stories that follow."""
-
 PROGRESS_SECONDS = 1.0
 
 
@@ -51,11 +48,12 @@ async def test_the_first_trunk_refuses(company: Company, phones: Phones) -> None
 @pytest.mark.usefixtures("impatient")
 async def test_nothing_listens_at_the_first_trunk(company: Company, phones: Phones) -> None:
     bruno = await phones.register("102")
-    mobile = (await phones.carrier("backup")).number(OTHER_MOBILE)
-    await company.forwards("101", "internal", OTHER_MOBILE)
-    call = await bruno.dial("101")
-    on_mobile = await mobile.rings(within=PROGRESS_SECONDS + 2)
-    await talk_and_part(call, on_mobile)
+    mobile = (await phones.carrier("backup")).number(MOBILE)
+    await company.forwards("101", "internal", MOBILE)
+    async with sipp.dead(company.sandbox, "carrier"):
+        call = await bruno.dial("101")
+        on_mobile = await mobile.rings(within=PROGRESS_SECONDS + 2)
+        await talk_and_part(call, on_mobile)
     record = await company.record()
     assert told(record) == "internal live: forward carrier CHANUNAVAIL/34, forward backup ANSWER/16 -> answered"
 
@@ -63,9 +61,9 @@ async def test_nothing_listens_at_the_first_trunk(company: Company, phones: Phon
 @pytest.mark.usefixtures("impatient")
 async def test_the_first_trunk_never_answers_the_invite(company: Company, phones: Phones) -> None:
     bruno = await phones.register("102")
-    mobile = (await phones.carrier("backup")).number(OTHER_MOBILE)
-    await company.forwards("101", "internal", OTHER_MOBILE)
-    async with sipp.switch(company.sandbox, "carrier", []) as dead:
+    mobile = (await phones.carrier("backup")).number(MOBILE)
+    await company.forwards("101", "internal", MOBILE)
+    async with sipp.silent(company.sandbox, "carrier") as dead:
         call = await bruno.dial("101")
         on_mobile = await mobile.rings(within=PROGRESS_SECONDS + 2)
         waited = on_mobile.invite.at - dead.invites[0].at
