@@ -153,19 +153,19 @@ class Interception:
         if time.monotonic() - event.at > GUARD_SECONDS:
             return  # the guard has taken it
         try:
-            encoded = self._decided(event.channel, event.args)
+            handover = self._decided(event.channel, event.args)
         except Exception:
             log.exception("a call could not be decided: given back to the dialplan", call=channel_id, args=event.args)
-            encoded = None
+            handover = None
         try:
-            if encoded is None:
+            if handover is None:
                 await self._ari.channels.continue_(channel_id)
                 return
             turn = next(self._turns)
             await self._ari.channels.continue_with(
                 channel_id,
                 HANDOVER.format(turn),
-                f"{channel_id}!{encoded}",
+                handover,
                 context=EXECUTOR,
                 extension=str(turn),
                 priority=1,
@@ -176,7 +176,7 @@ class Interception:
             log.warning("a decision did not reach Asterisk: left to the guard", call=channel_id, why=str(error))
 
     def _decided(self, channel: Channel, args: list[str]) -> str:
-        """Decide, open the record, give the plan for the dialplan. The arguments are those of dialplan/."""
+        """Decide, open the record, give what is handed over: `7.1/1!PLAN`. The arguments are those of dialplan/."""
         match args:
             case ["incoming", called, endpoint, presentation, *further]:
                 passes, diverted_by, seen = (*further, *("", "", "")[len(further) :])[:3]
@@ -194,8 +194,8 @@ class Interception:
         )
         decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
         encoded = encode(decision.steps, watched=self._rings_watched())
-        self._records.decided(channel.id, call, decision, now, int(passes or 1))
-        return encoded
+        self._records.decided(channel.id, call, decision, now, nth := int(passes or 1))
+        return f"{channel.id}/{nth}!{encoded}"
 
     async def _reconcile(self, event: _Reconcile) -> None:
         """Events while we were away are lost: decide whoever waits in our application, close records of who is gone."""

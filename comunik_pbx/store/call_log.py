@@ -17,9 +17,12 @@ from comunik_pbx.store.tables import calls, changes
 
 log = structlog.get_logger(__name__)
 
+UNKNOWN = "unknown"
+"""The status of a call of which nobody told the end."""
+
 
 async def put(connection: AsyncConnection, rows: Sequence[CallRow]) -> None:
-    """Write records, each replacing one of the same id, but no open one a closed one.
+    """Write records, each replacing one of the same id, but no open one a closed one, nor an unknown end a known one.
 
     One that cannot be kept is left out, and logged.
 
@@ -47,8 +50,14 @@ async def put(connection: AsyncConnection, rows: Sequence[CallRow]) -> None:
     kept = and_(calls.c.decided == upsert.excluded.decided, untold)
     for name in ("started_at", "plan", "trace"):
         replaced[name] = case((kept, calls.c[name]), else_=upsert.excluded[name])
-    # A service that hung and was replaced may wake up and begin a call that has long ended.
-    ends = or_(upsert.excluded.ended_at.is_not(None), calls.c.ended_at.is_(None))
+    # A service that hung and was replaced may wake up and begin a call that has long ended, or miss the end of one.
+    ends = or_(
+        calls.c.ended_at.is_(None),
+        and_(
+            upsert.excluded.ended_at.is_not(None),
+            or_(upsert.excluded.status.is_distinct_from(UNKNOWN), calls.c.status == UNKNOWN),
+        ),
+    )
     await connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=replaced, where=ends), columns)
 
 
@@ -77,7 +86,7 @@ async def close(connection: AsyncConnection, alive: Collection[str], before: dat
     rows = _readable((await connection.execute(query)).mappings())
     # A caller who was transferred and came again has the id of the channel and `#2`.
     gone = [row for row in rows if row.id.partition("#")[0] not in alive]
-    await put(connection, [msgspec.structs.replace(row, ended_at=now, status="unknown") for row in gone])
+    await put(connection, [msgspec.structs.replace(row, ended_at=now, status=UNKNOWN) for row in gone])
     return len(gone)
 
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from comunik_pbx.asterisk.plan_encoding import encode
+from comunik_pbx.asterisk.plan_encoding import decode, encode
 from comunik_pbx.calls.fallback_plans import LONGEST_VALUE, addresses, fallback_plans
 from comunik_pbx.forwarding.call import Call, Caller
 from comunik_pbx.forwarding.directory import Directory
 from comunik_pbx.forwarding.plan import plan
 from comunik_pbx.forwarding.rules import ExtensionRules, Rule, Rules
+from comunik_pbx.forwarding.steps import Forward
 from tests.calls.dialplan_reading import fallback, without_caller
 from tests.forwarding.company import MOBILE, NOW, any_directory, any_rules, directory, extension, rules
 
@@ -104,6 +105,21 @@ def test_a_did_that_reads_like_an_extension_is_the_extension() -> None:
     assert "did/33170000101" not in dict(addresses(its))
 
 
+def test_a_forwarded_inside_call_shows_the_forwarders_number() -> None:
+    """One plan serves all callers inside, so it cannot show each one's own DID, as the service does."""
+    its, chosen = directory(), rules("101 always 0 " + MOBILE)
+    found = fallback(published(its, chosen), "101", "102", NOW.timestamp())
+    assert found is not None
+    (forward,) = (step for step in decode(found) if isinstance(step, Forward))
+    assert forward.shown == forward.diversion.number == "+33170000101"
+
+
+def shown_aside(encoded: str) -> str:
+    """A plan without the number that forwarded legs show."""
+    steps = decode(encoded)
+    return encode(tuple(msgspec.structs.replace(s, shown=None) if isinstance(s, Forward) else s for s in steps))
+
+
 soon = st.none() | st.integers(-2, 8).map(lambda hours: NOW + timedelta(hours=hours, milliseconds=hours % 3 * 400))
 
 
@@ -129,11 +145,13 @@ def test_published_is_what_the_service_would_decide(
     endpoint = data.draw(st.sampled_from(["", "carrier", *sorted(its.by_endpoint)]))
     caller = its.by_endpoint.get(endpoint, "")
     found = fallback(stored, called, endpoint, at.timestamp())
+    assert found is not None
+    found = shown_aside(found)
     # The dialplan counts whole seconds: at the second of an end the rule is already over.
-    wanted = {live(its, chosen, called, endpoint, at), live(its, chosen, called, endpoint, at + timedelta(seconds=1))}
+    moments = (at, at + timedelta(seconds=1))
+    wanted = {shown_aside(live(its, chosen, called, endpoint, moment)) for moment in moments}
     if caller == called:  # his own phones do not ring, whatever the plan; causes and indexes may differ
         kinds = {"|".join(step.split("~")[0] for step in without_caller(one, caller).split("|")) for one in wanted}
-        assert found is not None
         assert "|".join(step.split("~")[0] for step in found.split("|")) in kinds
     else:
         assert found in wanted

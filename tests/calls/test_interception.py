@@ -62,7 +62,7 @@ class Pbx(FakeAri):
 
     def handed_over(self, channel_id: str) -> list[str]:
         values = [str(body["value"]) for _, path, body in self.commands if path == "asterisk/variable"]
-        return [plan for owner, _, plan in (value.partition("!") for value in values) if owner == channel_id]
+        return [plan for owner, _, plan in (value.partition("!") for value in values) if owner == f"{channel_id}/1"]
 
     def continued(self) -> list[str]:
         return [path.split("/")[1] for _, path, _ in self.about_channels() if "/continue?" in path]
@@ -79,7 +79,7 @@ async def test_a_call_gets_its_plan_and_goes_on(pbx: Pbx) -> None:
         await pbx.call("7.1", number="0140000000")
         await pbx.until_asked(2)
     assert pbx.about_channels() == [
-        ("POST", "asterisk/variable", {"variable": "CK_HANDOVER_0", "value": f"7.1!{OUTSIDE}"}),
+        ("POST", "asterisk/variable", {"variable": "CK_HANDOVER_0", "value": f"7.1/1!{OUTSIDE}"}),
         ("POST", f"channels/7.1/{CONTINUE.format(0)}", None),
     ]
     (record,) = pbx.sink.all

@@ -41,8 +41,8 @@ class FakeService:
                     return event["channel"]["id"], event["args"]
         raise AssertionError("the socket was closed")
 
-    async def set_plan(self, channel: str, plan: str) -> int:
-        query = {"variable": f"CK_HANDOVER_{HANDOVER}", "value": f"{channel}!{plan}"}
+    async def set_plan(self, channel: str, plan: str, *, passes: int = 1) -> int:
+        query = {"variable": f"CK_HANDOVER_{HANDOVER}", "value": f"{channel}/{passes}!{plan}"}
         async with self._session.post(f"{self._url}/asterisk/variable", params=query) as response:
             return response.status
 
@@ -78,6 +78,20 @@ async def test_the_service_is_told_who_calls_and_its_plan_is_carried_out(
         assert (await caller.final()).status == 200
         record = await events.record("101")
     assert (record["Decided"], record["Plan"], record["Endpoint"]) == ("live", encode((RING,)), "carrier")
+
+
+async def test_a_plan_meant_for_another_pass_of_the_caller_is_not_carried_out(
+    pbx: Sandbox, publish: Publish, events: Events
+) -> None:
+    """The service's word about the call before a transfer may come late, while the transferred caller waits."""
+    await publish("101", End(31))
+    async with fake_service(pbx) as service, sipp.caller(pbx, "101") as caller:
+        channel, _ = await service.arrival()
+        assert await service.set_plan(channel, encode((End(17),)), passes=2) == 204
+        assert await service.go_on(channel) == 204
+        await caller.final()
+        record = await events.record("101")
+    assert (record["Decided"], record["Plan"]) == ("published", encode((End(31),)))
 
 
 async def test_a_service_that_hangs_costs_a_second_and_a_half(pbx: Sandbox, publish: Publish, events: Events) -> None:

@@ -21,9 +21,9 @@ _TELLABLE = {1, 2, 3, 17, 18, 19, 20, 21, 22, 27, 28, 34, 38, 42, 58}
 
 
 class Dialplan:
-    """The dialplan of one Asterisk. `checks_unique_id`: whether a plan handed over to another call is refused."""
+    """The dialplan of one Asterisk. `checks_whose`: whether a plan that was not meant for this call is refused."""
 
-    checks_unique_id = True
+    checks_whose = True
 
     def __init__(self, asterisk: "Asterisk") -> None:
         self._asterisk = asterisk
@@ -58,8 +58,8 @@ class Dialplan:
         except OutOfTime:
             pass  # extension T
         channel.limit(0)
-        unique_id, _, plan = handed_over.partition("!")
-        if self.checks_unique_id and unique_id != channel.id:
+        whose, _, plan = handed_over.partition("!")
+        if self.checks_whose and whose != f"{channel.id}/{channel.passes}":
             plan = ""
         progress = channel.progress
         progress.plan, progress.decided = plan, "live"

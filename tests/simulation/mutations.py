@@ -21,7 +21,7 @@ Mutation = Callable[[], AbstractContextManager[Any]]
 
 def handover_unchecked() -> AbstractContextManager[Any]:
     """The dialplan carries out whatever plan is in the hand-over variable; there are two of them."""
-    return _both(patch.object(dialplan.Dialplan, "checks_unique_id", False), patch.object(interception, "HANDOVERS", 2))
+    return _both(patch.object(dialplan.Dialplan, "checks_whose", False), patch.object(interception, "HANDOVERS", 2))
 
 
 def slot_reused() -> AbstractContextManager[Any]:

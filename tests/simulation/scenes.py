@@ -122,7 +122,7 @@ class Service:
 
     async def hand_over(self, plan: str, whose: str = "") -> None:
         """Give a waiting call its plan, as the service does."""
-        value = msgspec.json.encode({"variable": "CK_HANDOVER_5", "value": f"{whose or self.channel}!{plan}"})
+        value = msgspec.json.encode({"variable": "CK_HANDOVER_5", "value": f"{whose or self.channel}/1!{plan}"})
         await self.rest("POST", "/asterisk/variable", value)
         await self.go_on("?context=comunik-execute&extension=5&priority=1")
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Disk:
     """What is stored: the rules, with all that were ever in force, and the newest row of each call.
 
-    `keeps_closed`: an open record does not replace a closed one (`comunik_pbx.store.call_log`).
+    `keeps_closed`: an open record does not replace a closed one, nor one of unknown end a complete one
+    (`comunik_pbx.store.call_log`).
     """
 
     keeps_closed = True
@@ -83,7 +84,7 @@ class SimulatedStore:
         await self._takes(writes=True)
         for row in rows:
             before = self._disk.calls.get(row.id)
-            if self._disk.keeps_closed and row.ended_at is None and before is not None and before.ended_at is not None:
+            if self._disk.keeps_closed and before is not None and _knows_more(before, row):
                 continue
             self._disk.world.truth.written(row)
             self._disk.calls[row.id] = row
@@ -114,3 +115,7 @@ class SimulatedStore:
     async def forget_calls(self, before: datetime) -> int:
         await self._takes()
         return 0
+
+
+def _knows_more(before: CallRow, row: CallRow) -> bool:
+    return before.ended_at is not None and (row.ended_at is None or "unknown" == row.status != before.status)

@@ -54,6 +54,16 @@ async def test_a_closed_record_is_not_opened_again(store: Store) -> None:
     assert await store.calls() == [call(2), ended]
 
 
+async def test_a_known_end_is_not_forgotten(store: Store) -> None:
+    ended = call(1, status="answered", cause=16, ended_at=NOW)
+    missed = call(2, status="unknown", ended_at=NOW)
+    await store.put_calls([ended, missed])
+    await store.put_calls([call(1, status="unknown", ended_at=NOW)])  # by a service that hung, and missed it
+    told = call(2, status="answered", cause=16, ended_at=NOW)
+    await store.put_calls([told])
+    assert await store.calls() == [told, ended]
+
+
 async def test_a_record_is_updated_by_its_id(store: Store) -> None:
     await store.put_calls([call(1)])
     ended = call(1, status="answered", cause=16, ended_at=NOW, outcome=[{"index": 0, "status": "ANSWER"}])
