@@ -216,6 +216,8 @@ class AriClient:
             raise AriTimeout(f"{self.url} does not answer: is Asterisk hung?") from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from error
+        except AssertionError as error:  # aiohttp's, of a connection that is lost just after its 101
+            raise self._unreachable(ConnectionResetError("the connection was lost")) from error
 
     async def request(self, method: str, path: str, data: bytes | None = None) -> bytes:
         """One ARI operation, `path` under the URL and already quoted; the body of the answer.

@@ -1,7 +1,9 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
+import aiohttp
 import pytest
 
 from comunik_pbx.asterisk.ari import AriClient, too_old
@@ -174,6 +176,24 @@ async def test_a_frozen_asterisk_is_noticed(ari: FakeAri) -> None:
         assert await following(events) == Connected()
         ari.frozen = True
         assert isinstance(await following(events), Disconnected)
+
+
+async def test_a_connection_lost_just_after_its_101(ari: FakeAri, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiohttp then says `assert transport is not None` (3.13): to us it is a lost connection as any other."""
+    whole = aiohttp.ClientSession.ws_connect
+    calls = []
+
+    async def lost_first(session: aiohttp.ClientSession, *args: Any, **options: Any) -> Any:
+        calls.append(args)
+        assert len(calls) > 1
+        return await whole(session, *args, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", lost_first)
+    async with ari.client() as client, contextlib.aclosing(client.events()) as events:
+        lost = await following(events)
+        assert isinstance(lost, Disconnected)
+        assert isinstance(lost.error, AriUnreachable)
+        assert isinstance(await following(events), Connected)
 
 
 async def test_a_replaced_application_ends_the_stream(ari: FakeAri) -> None:
