@@ -30,6 +30,9 @@ EARLY_SECONDS = 0.1
 LOOK_SECONDS = 0.02
 """After a PROGRESS: Asterisk tells of a 180 with SDP a moment before it notes that the leg rings."""
 
+STALE_SECONDS = 0.5
+"""A look that took so long says nothing of the moment: Asterisk or we were frozen meanwhile."""
+
 RingOf = Callable[[str, str], Ring | None]
 """The ring step of an extension in a call's plan."""
 
@@ -108,8 +111,12 @@ class ExactRings:
 
     async def _end(self, enough: RungEnough) -> None:
         try:
+            began = self._clock()
             states = await asyncio.gather(*(self._state(leg) for leg in enough.legs))
             if "Up" in states:
+                return
+            if self._clock() - began > STALE_SECONDS:
+                log.warning("legs could not be looked at in time: left to the dialplan", call=enough.call)
                 return
             standing = [leg for leg, state in zip(enough.legs, states, strict=True) if state is not None]
             await asyncio.gather(*(self._hangup(leg) for leg in standing))

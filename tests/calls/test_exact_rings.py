@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from structlog.testing import capture_logs
 
 from comunik_pbx.asterisk.ami_dial import LegEvent, LegNews
-from comunik_pbx.calls.exact_rings import EARLY_SECONDS, ExactRings
+from comunik_pbx.calls.exact_rings import EARLY_SECONDS, STALE_SECONDS, ExactRings
 from comunik_pbx.forwarding.steps import Ring
 from tests.asterisk.fake_ari import FakeAri
 
@@ -23,9 +24,9 @@ async def ari() -> AsyncIterator[FakeAri]:
 
 
 @contextlib.asynccontextmanager
-async def watching(ari: FakeAri) -> AsyncIterator[ExactRings]:
+async def watching(ari: FakeAri, clock: Callable[[], float] = time.monotonic) -> AsyncIterator[ExactRings]:
     async with ari.client() as client:
-        rings = ExactRings(client, lambda call, extension: RINGS.get((call, extension)))
+        rings = ExactRings(client, lambda call, extension: RINGS.get((call, extension)), clock=clock)
         running = asyncio.create_task(rings.run())
         try:
             yield rings
@@ -60,6 +61,27 @@ async def test_nothing_is_ended_when_a_leg_has_just_been_answered(ari: FakeAri) 
         rings.heard(leg("a", LegNews.RINGING))
         await ari.until_asked(2)
         await asyncio.sleep(0.05)
+    assert hung_up(ari) == []
+
+
+async def test_nothing_is_ended_by_a_look_that_took_too_long(ari: FakeAri, monkeypatch: pytest.MonkeyPatch) -> None:
+    """We were stopped between the look and its answer: somebody may be talking by now."""
+    look, loop, stopped = ExactRings._state, asyncio.get_running_loop(), 0.0
+
+    async def late(self: ExactRings, leg: str) -> str | None:
+        nonlocal stopped
+        state = await look(self, leg)
+        stopped = STALE_SECONDS
+        return state
+
+    monkeypatch.setattr(ExactRings, "_state", late)
+    ari.legs = {"a": "Ringing"}
+    with capture_logs() as logs:
+        async with watching(ari, lambda: loop.time() + stopped) as rings:
+            rings.heard(leg("a", LegNews.RINGING))
+            await ari.until_asked(1)
+            while not logs:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
     assert hung_up(ari) == []
 
 

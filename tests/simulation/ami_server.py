@@ -20,6 +20,7 @@ class AmiConnection(asyncio.Protocol):
 
     def __init__(self, asterisk: "Asterisk") -> None:
         self.logged_in = False
+        self.of_calls = False  # whether it is told of legs
         self.client = "?"
         self._asterisk = asterisk
         self._read = b""
@@ -54,7 +55,10 @@ class AmiConnection(asyncio.Protocol):
                     self.booted()
             case _ if not self.logged_in:
                 self._respond(action, "Error", "Permission denied")
-            case "Filter" | "Events":
+            case "Filter":
+                self._respond(action, "Success", "")
+            case "Events":
+                self.of_calls = "call" in action["EventMask"].split(",")
                 self._respond(action, "Success", "")
             case "Ping":
                 self._respond(action, "Success", "", Ping="Pong")
@@ -86,6 +90,10 @@ class AmiConnection(asyncio.Protocol):
 
     def booted(self) -> None:
         self._send("Event: FullyBooted\r\nPrivilege: system,all\r\nStatus: Fully Booted\r\n\r\n")
+
+    def event(self, name: str, privilege: str, headers: Mapping[str, str]) -> None:
+        lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+        self._send(f"Event: {name}\r\nPrivilege: {privilege}\r\n{lines}\r\n")
 
     def user_event(self, name: str, headers: Mapping[str, str], delivered: Callable[[], None]) -> None:
         """Send an event of UserEvent(); `delivered` is called when the client has read it."""

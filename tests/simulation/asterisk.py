@@ -3,7 +3,7 @@
 One object is one run of Asterisk: a restart makes another, which has only AstDB in common with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -12,7 +12,8 @@ import msgspec
 from tests.simulation.ami_server import AmiConnection
 from tests.simulation.ari_server import AriConnection, Request
 from tests.simulation.channel import Channel
-from tests.simulation.dialplan import Dialplan
+from tests.simulation.dialplan import RING_CONTEXT, Dialplan
+from tests.simulation.legs import Rung
 from tests.simulation.loop import Process
 from tests.simulation.network import Listener
 
@@ -33,6 +34,7 @@ class Asterisk:
         self.world = world
         self.process = Process(world.loop, f"asterisk {serial}")
         self.channels: dict[str, Channel] = {}
+        self.legs: dict[str, Rung] = {}
         self.variables: dict[str, str] = {}
         self.managers: dict[AmiConnection, None] = {}
         self.sockets: dict[str, AriConnection] = {}  # by application: the one that gets its events
@@ -42,6 +44,7 @@ class Asterisk:
         self.ami_hangs = False
         self.dialplan = Dialplan(self)
         self._made = 0
+        self._told_until = 0.0
         self._began = int(world.loop.wall())
         world.network.listeners[ARI_PORT] = Listener(self.process, lambda: AriConnection(self))
         world.network.listeners[AMI_PORT] = Listener(self.process, lambda: AmiConnection(self))
@@ -64,16 +67,58 @@ class Asterisk:
 
     def call(self, incoming: "IncomingCall") -> Channel:
         """A call comes in: its channel, which starts to execute the dialplan."""
-        self._made += 1
-        # Asterisk numbers its channels from its start, and an outside call's second channel takes a number too.
-        channel = Channel(self, f"{int(self.world.loop.wall())}.{self._made}", incoming)
+        channel = Channel(self, self.channel_id(), incoming)
         self.channels[channel.id] = channel
         self.process.start(self.dialplan.run(channel))
         return channel
 
+    def channel_id(self) -> str:
+        """UNIQUEID: Asterisk numbers all channels from its start."""
+        self._made += 1
+        return f"{int(self.world.loop.wall())}.{self._made}"
+
+    def dial_event(self, event: str, leg: Rung, status: str) -> None:
+        """DialBegin, DialState or DialEnd of a leg as it is now, in their order."""
+        caller = leg.caller
+        headers = {
+            "Channel": f"{caller.incoming.endpoint or 'Local/x'}-{caller.id[-8:]}",
+            "ChannelState": "4",
+            "ChannelStateDesc": "Ring",
+            "CallerIDNum": caller.incoming.number,
+            "Context": RING_CONTEXT,
+            "Exten": leg.extension,
+            "Priority": "10",
+            "Uniqueid": caller.id,
+            "Linkedid": caller.id,
+            "DestChannel": f"PJSIP/{leg.name}-{leg.id[-8:]}",
+            "DestChannelState": {"Down": "0", "Ringing": "5", "Up": "6"}[leg.state],
+            "DestChannelStateDesc": leg.state,
+            "DestContext": "from-phones",
+            "DestExten": leg.extension,
+            "DestUniqueid": leg.id,
+            "DestLinkedid": caller.id,
+            **(
+                {"DialString": f"{leg.name}/sip:{leg.name}@127.0.0.1"}
+                if event == "DialBegin"
+                else {"DialStatus": status}
+            ),
+        }
+        self._tell(self._dial_event, event, headers)
+
+    def _dial_event(self, event: str, headers: Mapping[str, str]) -> None:
+        for manager in self.managers:
+            if manager.of_calls:
+                manager.event(event, "call,all", headers)
+
     def user_event(self, name: str, headers: Mapping[str, str], channel: Channel) -> None:
         """UserEvent(): to every manager that is logged in, a moment later."""
-        self.process.later(self.takes(), self._user_event, name, headers, channel, channel.passes)
+        self._tell(self._user_event, name, headers, channel, channel.passes)
+
+    def _tell(self, event: Callable[..., None], *args: Any) -> None:
+        """Managers are told what happened in the order in which it did."""
+        now = self.world.loop.time()
+        self._told_until = max(self._told_until, now + self.takes())
+        self.process.later(self._told_until - now, event, *args)
 
     def _user_event(self, name: str, headers: Mapping[str, str], channel: Channel, passes: int) -> None:
         for manager in self.managers:
@@ -138,7 +183,10 @@ class Asterisk:
                 socket.allowed = frozenset(kind["type"] for kind in msgspec.json.decode(request.body)["allowed"])
                 return 200, {"name": app}
             case "GET", ["channels"]:
-                return 200, [channel.json() for channel in self.channels.values()]
+                calls = [channel.json() for channel in self.channels.values()]
+                return 200, calls + [leg.json() for leg in self.legs.values()]
+            case "GET", ["channels", channel_id]:
+                return self._channel(channel_id, connection)
             case "POST", ["asterisk", "variable"]:
                 if self.rest_fails is None:
                     wanted = msgspec.json.decode(request.body)
@@ -162,7 +210,20 @@ class Asterisk:
             self.process.later(self.takes(), channel.continued, *map(unquote, where))
         return 204, None
 
+    def _channel(self, channel_id: str, connection: AriConnection) -> Answer:
+        if (leg := self.legs.get(channel_id)) is not None:
+            if leg.state != "Up":
+                leg.looked[connection.client] = self.world.loop.time()
+            return 200, leg.json()
+        if (channel := self.channels.get(channel_id)) is not None:
+            return 200, channel.json()
+        return 404, {"message": "Channel not found"}
+
     def _hangup(self, channel_id: str, connection: AriConnection) -> Answer:
+        if (leg := self.legs.get(channel_id)) is not None:
+            self.world.truth.leg_ended_by_us(leg, connection.client)
+            leg.hangup()
+            return 204, None
         channel = self.channels.get(channel_id)
         if channel is None:
             return 404, {"message": "Channel not found"}

@@ -40,9 +40,16 @@ class Leg:
 
     def __init__(self, began: float = 0.0) -> None:
         self.began = began
-        self.rang: float | None = None
+        self.lives: float | None = None  # the first sign of life
+        self.rang: float | None = None  # the first 180
         self.answered: float | None = None
         self.peer = ""
+
+    def shows_life(self, now: float, sign: str) -> None:
+        """A leg rings: `sign` is 180, `180 SDP` or 183."""
+        self.lives = self.lives or now
+        if sign != "183":
+            self.rang = self.rang or now
 
 
 class Channel:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 APP = "comunik-pbx"
 GUARD_SECONDS = 1.5
 FAMILY = "/comunik-plan"
+RING_CONTEXT = "comunik-step-ring"
 KEPT = "comunik-ended"
 # Q.850 causes of a trunk that Asterisk has a SIP answer for (dialplan/execute.conf).
 _TELLABLE = {1, 2, 3, 17, 18, 19, 20, 21, 22, 27, 28, 34, 38, 42, 58}
@@ -144,7 +145,10 @@ class Dialplan:
                 case ["ring", extension, phones, _, seconds, on_busy, _, _, _, _, *start]:
                     progress.leg = Leg(self._world.loop.time())
                     progress.active = "dial"
-                    outcome = await dial(channel, phones.split("&"), *_ring_seconds(float(seconds), start))
+                    times = _ring_seconds(float(seconds), start)
+                    outcome = await dial(channel, phones.split("&"), *times, extension, float(seconds))
+                    if outcome.status == "NOANSWER":
+                        self._world.truth.rang_out(channel, float(seconds), watched=len(start) > 1)
                     if outcome.transferred or outcome.status == "ANSWER":
                         return outcome.transferred
                     if self._rang(progress, extension, outcome) and on_busy == "end":

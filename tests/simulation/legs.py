@@ -1,4 +1,4 @@
-"""Dial(): legs to phones and outside numbers, and what the far ends do."""
+"""Dial(): legs to phones and outside numbers, what the far ends do, and what AMI tells of the legs to phones."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 class Reaction(msgspec.Struct, frozen=True):
     """What a far end does: rings after `rings_after` (None: it gives no sign of life), does `kind` after `seconds`.
 
-    `kind` is answer, refuse (with `status`, `cause`, `declined` for 603), or nothing.
+    `kind` is answer, refuse (with `status`, `cause`, `declined` for 603), or nothing. `sign` is how it says that it
+    rings: `180`, `180 SDP`, `183`.
     """
 
     rings_after: float | None
@@ -20,6 +21,71 @@ class Reaction(msgspec.Struct, frozen=True):
     status: str = ""
     cause: int = 0
     declined: bool = False
+    sign: str = "180"
+
+
+ENDED = Reaction(None, "refuse", status="NOANSWER", cause=19)
+"""What Dial() sees of a leg that ARI has hung up with the reason no_answer."""
+
+
+class Rung:
+    """A leg of a ring step: a channel of its own.
+
+    `asked` is how long it is to ring, in seconds; `looked` when whom ARI last told that it was not answered.
+    """
+
+    def __init__(self, caller: "Channel", extension: str, name: str, asked: float, mark: object) -> None:
+        self.asterisk = asterisk = caller.asterisk
+        self.id = asterisk.channel_id()
+        self.caller = caller
+        self.extension = extension
+        self.name = name
+        self.asked = asked
+        self.state = "Down"
+        self.ended_by_us = False
+        self.looked: dict[str, float] = {}
+        self._mark = mark
+        asterisk.legs[self.id] = self
+        self._tell("DialBegin", "")
+
+    def rings(self, sign: str) -> None:
+        if self.state != "Down" or sign == "183":
+            self._tell("DialState", "PROGRESS" if sign != "180" else "RINGING")
+        elif sign == "180":
+            self.state = "Ringing"
+            self._tell("DialState", "RINGING")
+        else:  # told a moment before Asterisk notes that the leg rings
+            self._tell("DialState", "PROGRESS")
+            self.state = "Ringing"
+
+    def answers(self) -> None:
+        self.state = "Up"
+        self._tell("DialEnd", "ANSWER")
+
+    def over(self, status: str) -> None:
+        """Refused, given up, or answered elsewhere."""
+        if self.asterisk.legs.pop(self.id, None) is not None and self.state != "Up":
+            self._tell("DialEnd", status)
+
+    def hangup(self) -> None:
+        """ARI ends it: what comes from the phone now is not heard any more."""
+        if self.ended_by_us:
+            return
+        self.ended_by_us = True
+        self.caller.post("refuse" if self.state != "Up" else "gone", (self._mark, self.name, ENDED))
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": f"{self.name}-0000000a",
+            "state": self.state,
+            "caller": {"name": "", "number": self.extension},
+            "connected": {"name": "", "number": self.caller.incoming.number},
+            "dialplan": {"context": "from-phones", "exten": "", "priority": 1, "app_name": "AppDial", "app_data": ""},
+        }
+
+    def _tell(self, event: str, status: str) -> None:
+        self.asterisk.dial_event(event, self, status)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -33,13 +99,19 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 async def dial(
-    channel: "Channel", far_ends: list[str], seconds: float, progress_seconds: float | None = None
+    channel: "Channel",
+    far_ends: list[str],
+    seconds: float,
+    progress_seconds: float | None = None,
+    extension: str | None = None,
+    asked: float = 0.0,
 ) -> Outcome:
-    """Ring all at once; gives the outcome, after the conversation if there was one. Raises HungUp."""
-    world = channel.asterisk.world
-    process, clock = channel.asterisk.process, world.loop.time
-    leg = channel.progress.leg
-    legs = [(name, reaction) for name in far_ends if (reaction := world.people.reaction(name, seconds)) is not None]
+    """Ring all at once; gives the outcome, after the conversation if there was one. Raises HungUp.
+
+    AMI tells of the legs if they are those of a ring step, to `extension`, which is to ring for `asked` seconds.
+    """
+    process, people = channel.asterisk.process, channel.asterisk.world.people
+    legs = [(name, reaction) for name in far_ends if (reaction := people.reaction(name, seconds, asked)) is not None]
     if not legs:
         return Outcome("CHANUNAVAIL", 20)
     channel.inbox.clear()
@@ -49,28 +121,59 @@ async def dial(
             process.later(reaction.rings_after, channel.post, "rings", (mark, name, reaction))
         if reaction.kind != "nothing":
             process.later(reaction.seconds, channel.post, reaction.kind, (mark, name, reaction))
+    rung = {}
+    if extension is not None:
+        rung = {name: Rung(channel, extension, name, asked, mark) for name, _ in legs}
+    try:
+        return await _wait(channel, far_ends, legs, rung, mark, seconds, progress_seconds)
+    finally:
+        for one in rung.values():
+            one.over("CANCEL")
+
+
+async def _wait(
+    channel: "Channel",
+    far_ends: list[str],
+    legs: list[tuple[str, Reaction]],
+    rung: dict[str, Rung],
+    mark: object,
+    seconds: float,
+    progress_seconds: float | None,
+) -> Outcome:
+    """Until somebody answers, all have refused, or the time is over."""
+    clock, leg = channel.asterisk.world.loop.time, channel.progress.leg
     ends = clock() + seconds
     no_life = clock() + progress_seconds if progress_seconds is not None else ends
     refused: list[Reaction] = []
     while True:
-        until = ends if leg.rang is not None else min(ends, no_life)
+        until = ends if leg.lives is not None else min(ends, no_life)
         told = await channel.told(max(0.0, until - clock()))
         ring_ms = int(1000 * (clock() - leg.rang)) if leg.rang is not None else 0
         if told is None:
-            if leg.rang is None and until < ends:
+            if leg.lives is None and until < ends:
                 return Outcome("CHANUNAVAIL", 34 if "@" in far_ends[0] else 20)
             return Outcome("NOANSWER", 19, ring_ms)
         what, (about, name, reaction) = told
-        if about is not mark:
+        one = rung.get(name)
+        if about is not mark or (one is not None and one.ended_by_us and reaction is not ENDED):
             continue
         if what == "rings":
-            leg.rang = leg.rang or clock()
+            leg.shows_life(clock(), reaction.sign)
+            if one is not None:
+                one.rings(reaction.sign)
         elif what == "refuse":
             refused.append(reaction)
+            if one is not None:
+                one.over(reaction.status)
             if len(refused) == len(legs):
-                busy = next((r for r in refused if r.status == "BUSY"), refused[-1])
-                return Outcome(busy.status, busy.cause, ring_ms, busy.declined)
+                said = next((r for r in refused if r.status in ("NOANSWER", "BUSY")), refused[-1])
+                return Outcome(said.status, said.cause, ring_ms, said.declined)
         else:
+            for other in rung.values():
+                if other is not one:
+                    other.over("CANCEL")
+            if one is not None:
+                one.answers()
             return await _talk(channel, name)
 
 
@@ -82,7 +185,8 @@ async def _talk(channel: "Channel", name: str) -> Outcome:
     leg.peer = f"PJSIP/{name}-0000000a"
     world.truth.reached(channel, "answered", name)
     seconds, transferred = world.people.conversation(channel)
+    ends = world.loop.time() + seconds
     told: Any = ("", None)
-    while told is not None:
-        told = await channel.told(seconds)
+    while told is not None and told[0] != "gone":
+        told = await channel.told(max(0.0, ends - world.loop.time()))
     return Outcome("ANSWER", 16, transferred=transferred)

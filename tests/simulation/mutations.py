@@ -10,7 +10,17 @@ from unittest.mock import patch
 
 from comunik_pbx import service
 from comunik_pbx.asterisk import ami, ari, reconnect
-from comunik_pbx.calls import call_end, call_ends, interception, publishing, queues, record_writer, records, usage
+from comunik_pbx.calls import (
+    call_end,
+    call_ends,
+    exact_rings,
+    interception,
+    publishing,
+    queues,
+    record_writer,
+    records,
+    usage,
+)
 from comunik_pbx.calls import caller as calls_caller
 from comunik_pbx.forwarding.directory import Directory
 from tests.simulation import dialplan, store
@@ -222,6 +232,34 @@ def guard_not_looked_at() -> AbstractContextManager[Any]:
     return patch.object(interception, "GUARD_SECONDS", 1e9)
 
 
+def rings_never_ended() -> AbstractContextManager[Any]:
+    """The service leaves the ringing to Dial()."""
+
+    async def nothing(*_: Any) -> None:
+        pass
+
+    return patch.object(exact_rings.ExactRings, "_end", nothing)
+
+
+def rings_ended_early() -> AbstractContextManager[Any]:
+    """The ringing is ended before its time."""
+    return patch.object(exact_rings.ExactRings, "_seconds_of", lambda self, call, extension: 1.0)
+
+
+def legs_ended_unseen() -> AbstractContextManager[Any]:
+    """The ringing is ended without a look whether somebody has answered."""
+
+    async def ringing(_: Any, leg: str) -> str:
+        return "Ringing"
+
+    return patch.object(exact_rings.ExactRings, "_state", ringing)
+
+
+def old_looks_believed() -> AbstractContextManager[Any]:
+    """However long the look took."""
+    return patch.object(exact_rings, "STALE_SECONDS", float("inf"))
+
+
 @contextmanager
 def _both(*patches: Any) -> Iterator[None]:
     with patches[0], patches[1]:
@@ -257,6 +295,10 @@ MUTATIONS: dict[str, Mutation] = {
         plans_not_published,
         astdb_believed,
         guard_not_looked_at,
+        rings_never_ended,
+        rings_ended_early,
+        legs_ended_unseen,
+        old_looks_believed,
     )
 }
 
@@ -270,7 +312,13 @@ NOT_NOTICED = {
 """Faults without consequences, and why."""
 
 
-RARE = {"later_pass_closed", "plans_not_published", "closed_records_opened_again", "astdb_believed"}
+RARE = {
+    "later_pass_closed",
+    "plans_not_published",
+    "closed_records_opened_again",
+    "astdb_believed",
+    "old_looks_believed",
+}
 """Those that take hundreds of seeds."""
 
 

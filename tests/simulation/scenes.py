@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 
 from comunik_pbx.asterisk.ami import AmiClient, UserEvent
+from comunik_pbx.asterisk.ami_dial import LegEvent, LegNews
 
 APP = "comunik-pbx"
 HEARD = ("StasisStart", "StasisEnd", "ApplicationReplaced")
@@ -52,7 +53,8 @@ class Service:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.heard: Heard = {"ari": [], "rest": [], "ami": []}
-        self.channel = ""
+        self.channel = self.leg = ""
+        self.leg_rings = asyncio.Event()
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._ends: asyncio.Queue[None] = asyncio.Queue()
         self._exits = AsyncExitStack()
@@ -92,6 +94,11 @@ class Service:
                 if isinstance(event, UserEvent):
                     self.heard["ami"].append(_told(event))
                     self._ends.put_nowait(None)
+                elif isinstance(event, LegEvent):
+                    self.leg = event.leg
+                    self.heard["ami"].append(f"leg to {event.extension} {event.news.value}")
+                    if event.news is LegNews.RINGING:
+                        self.leg_rings.set()
                 elif type(event).__name__ == "FullyBooted":
                     self._ends.put_nowait(None)
 
@@ -116,7 +123,9 @@ class Service:
         async with self._session.request(method, self.stage.url + path, data=body, headers=json) as response:
             said = msgspec.json.decode(await response.read() or b"{}")
         words = said.get("message", "") if response.status >= 400 and isinstance(said, dict) else ""
-        where = path.partition("?")[0].replace(self.channel, "C") if self.channel else path
+        where = path.partition("?")[0]
+        for one, name in ((self.channel, "C"), (self.leg, "L")):
+            where = where.replace(one, name) if one else where
         self.heard["rest"].append(f"{method} {where} {response.status} {words}".rstrip())
         return said
 
@@ -228,6 +237,35 @@ async def abandoned_in_stasis(service: Service, stage: Stage) -> None:
     await service.hand_over(RING)
 
 
+async def rings_ended(service: Service, stage: Stage) -> None:
+    """The service looks at the ringing leg, and ends it: the plan goes on."""
+    await stage.reacts("nothing")
+    await service.listen()
+    await stage.dial("101")
+    await service.until("StasisStart")
+    await service.hand_over(RING.replace("~1~2~", "~1~20~"))
+    await asyncio.wait_for(service.leg_rings.wait(), 10)
+    service.heard["rest"].append((await service.rest("GET", f"/channels/{service.leg}"))["state"])
+    await service.rest("DELETE", f"/channels/{service.leg}?reason=no_answer")
+    await service.ended()
+
+
+async def leg_answered(service: Service, stage: Stage) -> None:
+    """The leg of whoever has answered is Up, and there no more once he has hung up."""
+    await stage.reacts("answer")
+    await service.listen()
+    await stage.dial("101")
+    await service.until("StasisStart")
+    await service.hand_over(RING)
+    await stage.connected()
+    service.heard["rest"].append((await service.rest("GET", f"/channels/{service.leg}"))["state"])
+    await stage.hang_up()
+    await service.ended()
+    await asyncio.sleep(0.3)
+    await service.rest("GET", f"/channels/{service.leg}")
+    await service.rest("DELETE", f"/channels/{service.leg}?reason=no_answer")
+
+
 async def service_late(service: Service, stage: Stage) -> None:
     """The guard is quicker: 409, since the call goes on ringing."""
     await stage.reacts("nothing")
@@ -328,6 +366,8 @@ SCENES: dict[str, Scene] = {
         mobile_busy,
         abandoned_while_ringing,
         abandoned_in_stasis,
+        rings_ended,
+        leg_answered,
         service_late,
         given_back,
         anothers_plan,

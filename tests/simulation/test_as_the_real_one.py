@@ -26,7 +26,7 @@ class Told(People):
     def __init__(self) -> None:
         self.reactions: dict[str, Reaction] = {}
 
-    def reaction(self, name: str, seconds: float) -> Reaction | None:
+    def reaction(self, name: str, seconds: float, asked: float) -> Reaction | None:
         return self.reactions.get(name)
 
     def message_seconds(self) -> float:

@@ -5,6 +5,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from comunik_pbx.asterisk.plan_encoding import encode
+from comunik_pbx.calls.exact_rings import EARLY_SECONDS
 from comunik_pbx.forwarding.call import Call, Caller
 from comunik_pbx.forwarding.plan import Usage, plan
 from comunik_pbx.forwarding.rules import Rules
@@ -12,6 +13,7 @@ from comunik_pbx.store import CallRow
 from tests.simulation.channel import Channel
 from tests.simulation.company import DIRECTORY, LIMITED
 from tests.simulation.dialplan import FAMILY, GUARD_SECONDS
+from tests.simulation.legs import Rung
 from tests.simulation.loop import PROCESS, Process
 
 if TYPE_CHECKING:
@@ -25,6 +27,12 @@ LAGS_SECONDS = 100.0
 
 PUBLISHED_SECONDS = 1.0
 """A change of rules is in AstDB so much later, when all is well."""
+
+LOOKED_SECONDS = 1.0
+"""A leg that the service looked at so long ago may be answered by now."""
+
+RINGS_SECONDS = 1.0
+"""So much longer than asked the phones may ring: each of the messages on the way may take 0.2 s."""
 
 WRITTEN_SECONDS = 5.0
 """A process that lives so long after it was told a call's end has written the record."""
@@ -182,6 +190,32 @@ class Truth:
         one.status, one.cause, one.ended_at = status, cause, self._now()
         self.count(status)
         self._world.note("ended", one.id, status, cause)
+
+    def rang_out(self, channel: Channel, asked: float, watched: bool) -> None:
+        """Nobody answered a ring step of `asked` seconds. `watched`: the service was to end it."""
+        one, leg, now = self.of(channel), channel.progress.leg, self._now()
+        since = leg.rang or leg.lives
+        if since is None:
+            return
+        rang = now - since
+        self._world.note("rang", one.id, f"{rang:.3f} of {asked:g}")
+        if watched and one.decided == "live" and self._world.health.was_calm(one.came - 1.0, now):
+            self.count("rings ended by the service")
+            if rang > asked + RINGS_SECONDS:
+                self._wrong(f"rang {rang:.3f} s, not {asked:g}", one)
+
+    def leg_ended_by_us(self, leg: Rung, client: str) -> None:
+        """The service hangs up a leg by ARI."""
+        one, now, progress = self.of(leg.caller), self._now(), leg.caller.progress
+        looked = leg.looked.get(client)
+        if looked is None:
+            self._wrong(f"{client} ended a leg without looking at it", one)
+        elif leg.state == "Up":
+            self.count("answered as the ringing was ended")
+            if now - looked > LOOKED_SECONDS:
+                self._wrong(f"{client} ended a leg that was answered, looked at {now - looked:.3f} s before", one)
+        elif progress.leg.lives is None or now - progress.leg.lives < leg.asked - EARLY_SECONDS - 0.001:
+            self._wrong(f"{client} ended the ringing too early", one)
 
     # Told by Asterisk and the network
 
