@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup check test demo run simulate bench clean
+.PHONY: help setup check test demo run simulate bench faults clean
 
 help:  ## What there is to type
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -41,6 +41,10 @@ simulate: setup  ## The service on a simulated Asterisk in virtual time (SEEDS=5
 
 bench: setup  ## Decision time and cost per call beside plain Dial(); a few minutes (QUICK=1: one)
 	$(BIN)/python -m comunik_pbx.sandbox bench $(if $(QUICK),--quick)
+
+faults: setup  ## Calls while service, Asterisk and network fail (ONLY="kill stop"; ONLY=soak MINUTES=30 RATE=20)
+	$(BIN)/python -m comunik_pbx.sandbox faults $(or $(ONLY),all) --per-second $(or $(RATE),10) \
+	  --minutes $(or $(MINUTES),30)
 
 clean:  ## Forget .venv/ and .sandbox/
 	rm -rf $(VENV) .sandbox

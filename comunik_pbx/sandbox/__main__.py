@@ -1,4 +1,4 @@
-"""`python -m comunik_pbx.sandbox run|demo|bench`: what `make run`, `make demo` and `make bench` start."""
+"""`python -m comunik_pbx.sandbox run|demo|bench|faults`: what `make run`, `make demo` and so on start."""
 
 import argparse
 import asyncio
@@ -23,6 +23,11 @@ def main() -> int:
     commands.add_parser("demo", help="real calls through every kind of forward")
     measure = commands.add_parser("bench", help="decision time and cost per call")
     measure.add_argument("--quick", action="store_true", help="one short round, less than a minute")
+    fail = commands.add_parser("faults", help="calls while everything around them fails")
+    fail.add_argument("names", nargs="*", default=["all"], metavar="NAME", help="kill, stop, … (docs/reliability.md)")
+    fail.add_argument("--seconds", type=float, help="how long calls come, instead of each fault's own time")
+    fail.add_argument("--per-second", type=float, default=10.0)
+    fail.add_argument("--minutes", type=float, default=30.0, help="of the soak")
     arguments = parser.parse_args()
     try:
         return asyncio.run(_until_told(arguments))
@@ -51,6 +56,16 @@ async def _until_told(arguments: argparse.Namespace) -> int:
             from comunik_pbx.sandbox.demo import demo  # noqa: PLC0415
 
             work = demo(layout)
+        case "faults":
+            from comunik_pbx.sandbox.faults import faults  # noqa: PLC0415
+
+            work = faults(
+                layout,
+                arguments.names,
+                seconds=arguments.seconds,
+                per_second=arguments.per_second,
+                minutes=arguments.minutes,
+            )
         case _:
             from comunik_pbx.sandbox.bench import bench  # noqa: PLC0415
 

@@ -40,6 +40,7 @@ class Sandbox:
         self.asterisk = asterisk
         self.config = config
         self.service: asyncio.subprocess.Process | None = None
+        self.service_command: tuple[str, ...] = (sys.executable, "-m", "comunik_pbx.cli", "run")
 
     def phones(self) -> Phones:
         """Phones and carriers for one story: `async with sandbox.phones() as phones:`."""
@@ -64,7 +65,7 @@ class Sandbox:
             news.bind("\0" + address[1:])
             with (self.layout.log / "service.log").open("ab") as log:
                 self.service = await processes.start(
-                    [sys.executable, "-m", "comunik_pbx.cli", "run"],
+                    self.service_command,
                     stdout=log.fileno(),
                     stderr=log.fileno(),
                     environ={**os.environ, "COMUNIK_PBX_CONFIG": str(self.config), "NOTIFY_SOCKET": address},
