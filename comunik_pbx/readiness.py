@@ -19,3 +19,13 @@ def notify(state: str) -> None:
             sender.sendto(state.encode(), address)
         except OSError:
             return
+
+
+def watchdog_seconds() -> float | None:
+    """Within how many seconds the supervisor wants to hear `WATCHDOG=1` (sd_watchdog_enabled(3)); None: it does not."""
+    microseconds, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not (microseconds.isascii() and microseconds.isdigit() and int(microseconds)):
+        return None
+    if pid and pid != str(os.getpid()):  # meant for another process
+        return None
+    return int(microseconds) / 1e6

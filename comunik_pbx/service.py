@@ -7,15 +7,17 @@ the service again. Meanwhile the dialplan's guard takes the calls.
 """
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -34,10 +36,11 @@ from comunik_pbx.calls.snapshot import Snapshot
 from comunik_pbx.config import Config, ConfigError, Problem
 from comunik_pbx.forwarding.rules import effective
 from comunik_pbx.logs import write_logs
-from comunik_pbx.readiness import notify
+from comunik_pbx.readiness import notify, watchdog_seconds
 from comunik_pbx.store import CallRow, Store, StoreError
 from comunik_pbx.store.rows import Service as ServiceRow
 from comunik_pbx.store.rows import process_mark
+from comunik_pbx.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -46,10 +49,18 @@ _EXPECTED = (ConfigError, StoreError, AsteriskError)
 FORGET_SECONDS = 6 * 3600.0
 """How often old call records are deleted."""
 
+RETRY_SECONDS = 5.0
+"""How often what the store would not do, or Asterisk not tell, is tried again."""
+
+REPLACED = 3
+"""Exit status when another service took over: a supervisor must not start this one again, else the two would replace
+each other for ever (RestartPreventExitStatus= in the unit of systemd)."""
+
 
 def run(path: Path) -> int:
-    """Serve until SIGTERM or SIGINT. Exit status: 0 stopped or replaced, 1 cannot serve (said on standard error)."""
+    """Serve until SIGTERM or SIGINT. Exit status: 0 stopped, 1 cannot serve (said on standard error), or REPLACED."""
     write_logs()
+    faulthandler.enable()  # what a supervisor's watchdog kills (SIGABRT) says where it hung
     try:
         asyncio.run(_serve(configuration.load(path)))
     except Exception as problem:
@@ -63,7 +74,7 @@ def _ended_by(problem: Exception) -> int:
     wrong = [one for one in problems if not isinstance(one, ApplicationReplaced)]
     if not wrong:
         log.warning("another service took over: this one ends", why=str(problems[0]))
-        return 0
+        return REPLACED
     for one in wrong:
         if not isinstance(one, _EXPECTED):
             log.critical("a fault of comunik-pbx itself ends the service", exc_info=one)
@@ -117,6 +128,7 @@ class Service:
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
         self._hears = asyncio.Event()
+        self._ends_missed = asyncio.Event()
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
         self._rings = ExactRings(ari, self._records.ring)
@@ -140,7 +152,7 @@ class Service:
         async with asyncio.TaskGroup() as group:
             # In the order they end: no new call, then no more ends of calls, then the last records are written.
             tasks = [
-                group.create_task(coroutine, name=name)
+                group.create_task(_for_ever(name, coroutine), name=name)
                 for name, coroutine in {
                     "interception": self._interception.run(),
                     "ends of calls": follow_call_ends(
@@ -157,6 +169,7 @@ class Service:
                     "rules": self._follow_rules(),
                     "reload": self._reload_on_hangup(),
                     "forgetting": self._forget(),
+                    "watchdog": self._watch(),
                     "records": self._writer.run(),
                 }.items()
             ]
@@ -167,25 +180,50 @@ class Service:
                 await asyncio.wait([task])
         log.info("stopped")
 
+    async def _watch(self) -> None:
+        """Tell the supervisor again and again that we are well, if it wants to hear."""
+        if (seconds := watchdog_seconds()) is not None:
+            asterisk, interception = self._config.asterisk, self._interception
+            await Watchdog(
+                seconds,
+                self._ari,
+                lambda: AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password),
+                lambda: (interception.tried_at, interception.connected),
+            ).run()
+        await asyncio.Event().wait()
+
     async def _ready(self) -> None:
         """Tell the supervisor once calls are decided and their ends are heard."""
         await self._interception.wait_connected()
         await self._hears.wait()
         notify("READY=1")
         log.info("ready", config=str(self._config.path), extensions=len(self._config.directory.extensions))
-        await self._close_missed()
+        while True:
+            await self._ends_missed.wait()
+            self._ends_missed.clear()
+            await self._close_missed()
 
     async def _close_missed(self) -> None:
-        """Close the records of calls that ended while no service was there, and of which AstDB does not tell either."""
-        try:
-            alive = {channel.id for channel in await self._ari.channels.list()}
-            told = await self._kept_ends.collected()
-            missed = await self._store.close_calls(alive | told, self._started_at)
-        except (AriError, StoreError) as error:
-            log.warning("records of calls that ended meanwhile stay open", why=str(error))
-        else:
-            if missed:
-                log.info("calls ended while no service was there", calls=missed)
+        """Close the records, of services before this one, of calls that ended unheard.
+
+        Which may be before it started, or later while AMI was away or Asterisk died; and AstDB does not tell of them
+        either. (Those of calls that this service decided `Interception` closes.)
+        """
+        said = False
+        while True:
+            try:
+                alive = {channel.id for channel in await self._ari.channels.list()}
+                told = await self._kept_ends.collected()
+                missed = await self._store.close_calls(alive | told, self._started_at)
+            except (AriError, StoreError) as error:
+                if not said:
+                    log.warning("records of calls that ended meanwhile stay open for now", why=str(error))
+                said = True
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                if missed:
+                    log.info("calls ended unheard: their records are closed", calls=missed)
+                return
 
     async def _follow_rules(self) -> None:
         async with aclosing(self._store.watch()) as changes:
@@ -257,6 +295,7 @@ class Service:
         """Asterisk has loaded everything: what it keeps may be anything."""
         self._publisher.reconcile()
         self._kept_ends.collect()
+        self._ends_missed.set()
 
     async def _restore_usage(self) -> None:
         """Count today's forwards to outside again, for the limits per day."""
@@ -276,6 +315,12 @@ class Service:
                 if gone:
                     log.info("old call records deleted", calls=gone)
             await asyncio.sleep(FORGET_SECONDS)
+
+
+async def _for_ever(name: str, task: Coroutine[Any, Any, None]) -> None:
+    """A task that must not end by itself: a service without it would be half alive."""
+    await task
+    raise RuntimeError(f"the task {name!r} ended by itself")
 
 
 def _only_by_restart(running: Config, wanted: Config) -> Iterator[str]:

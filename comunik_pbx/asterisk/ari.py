@@ -327,6 +327,10 @@ class _Asterisk:
     def __init__(self, client: AriClient) -> None:
         self._client = client
 
+    async def ping(self) -> None:
+        """GET /asterisk/ping, by the way commands about calls take."""
+        await self._client.pipeline(("GET", "/asterisk/ping", b""))
+
     async def info(self) -> AsteriskInfo:
         """GET /asterisk/info?only=system."""
         return msgspec.json.decode(await self._client.request("GET", "/asterisk/info?only=system"), type=AsteriskInfo)

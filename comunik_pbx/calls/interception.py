@@ -67,7 +67,8 @@ class Interception:
     """Decides the calls that enter one Stasis application.
 
     At most `most_calls` are in hand at once: a flood beyond it is left to the dialplan's guard. `rings_watched` says
-    whether somebody will end the ringing exactly, so that the dialplan should not.
+    whether somebody will end the ringing exactly, so that the dialplan should not. `connected` says whether the event
+    socket stands, `tried_at` when it was last opened, lost or tried in vain (monotonic seconds).
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Interception:
         self._refused = 0
         self._told = ""
         self.connected = False
+        self.tried_at = time.monotonic()
         self._connected_once = asyncio.Event()
         self._turns = itertools.cycle(range(HANDOVERS))
 
@@ -118,12 +120,12 @@ class Interception:
                         case StasisStart():
                             self._enter(event.channel, event.args)
                         case Connected():
-                            self.connected, self._told = True, ""
+                            self.connected, self.tried_at, self._told = True, time.monotonic(), ""
                             self._connected_once.set()
                             log.info("connected to ARI", url=self._ari.url, app=self._ari.app)
                             self.reconcile()
                         case Disconnected():
-                            self.connected = False
+                            self.connected, self.tried_at = False, time.monotonic()
                             if self._told != (why := str(event.error)):  # not at every attempt
                                 self._told = why
                                 log.warning("not connected to ARI: the dialplan's fallback takes the calls", why=why)

@@ -19,6 +19,9 @@ KEPT = "comunik-ended"
 
 RETRY_SECONDS = 5.0
 
+COLLECT_SECONDS = 600.0
+"""They are collected after so long a time with nothing to do, too: events may have been dropped in a flood."""
+
 
 class KeptEnds:
     """Collects and deletes them.
@@ -39,15 +42,18 @@ class KeptEnds:
         self._collect = False
         self._stored: set[str] = set()
         self._due = asyncio.Event()
-        self._first: asyncio.Future[set[str]] = asyncio.get_running_loop().create_future()
+        self._collected = asyncio.Event()
+        self._channels: set[str] = set()
 
     async def collected(self) -> set[str]:
-        """Wait until they have been collected for the first time: the channels (UNIQUEID) of those calls."""
-        return await asyncio.shield(self._first)
+        """Wait until they have been collected: the channels (UNIQUEID) of the calls found the last time."""
+        await self._collected.wait()
+        return self._channels
 
     def collect(self) -> None:
         """There may be some that were not heard."""
         self._collect = True
+        self._collected.clear()
         self._due.set()
 
     def stored(self, records: Iterable[CallRecord]) -> None:
@@ -59,7 +65,11 @@ class KeptEnds:
     async def run(self) -> None:
         """Do so until cancelled. What fails is tried again."""
         while True:
-            await self._due.wait()
+            try:
+                async with asyncio.timeout(COLLECT_SECONDS):
+                    await self._due.wait()
+            except TimeoutError:
+                self.collect()
             self._due.clear()
             try:
                 await self._once()
@@ -70,8 +80,12 @@ class KeptEnds:
 
     async def _once(self) -> None:
         if self._collect:
-            found = await self._database.db_get_tree(KEPT)
             self._collect = False
+            try:
+                found = await self._database.db_get_tree(KEPT)
+            except AsteriskError:
+                self._collect = True
+                raise
             channels = set()
             for key, report in found.items():
                 headers = reported(report)
@@ -82,8 +96,9 @@ class KeptEnds:
                 await asyncio.sleep(0)  # there may be thousands, and live calls must not wait
             if found:
                 log.info("ends of calls collected", calls=len(found))
-            if not self._first.done():
-                self._first.set_result(channels)
+            self._channels = channels
+            if not self._collect:  # asked for once more meanwhile
+                self._collected.set()
         keys = sorted(self._stored)
         await self._database.db_write(KEPT, [(key, None) for key in keys])
         self._stored.difference_update(keys)

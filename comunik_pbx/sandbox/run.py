@@ -8,6 +8,7 @@ from comunik_pbx.sandbox.company import MAILBOX_PIN, STAFF, carrier_addresses
 from comunik_pbx.sandbox.errors import AsteriskFailed, SandboxError
 from comunik_pbx.sandbox.layout import Layout
 from comunik_pbx.sandbox.sandbox import Sandbox, running
+from comunik_pbx.service import REPLACED
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
@@ -43,6 +44,9 @@ async def _keep_service(sandbox: Sandbox) -> None:
         started = time.monotonic()
         if sandbox.service is not None:
             status = await sandbox.service.wait()
+            if status == REPLACED:
+                _say("another service took over: this one is not started again")
+                await asyncio.Event().wait()
             if time.monotonic() - started > STABLE_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
             _say(f"the service ended with status {status}; it starts again in {pause:g} s")

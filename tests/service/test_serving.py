@@ -10,6 +10,7 @@ from pathlib import Path
 from comunik_pbx.sandbox.asterisk_process import AsteriskProcess
 from comunik_pbx.sandbox.phones import OutsideNumber, Phone, Phones
 from comunik_pbx.sandbox.sandbox import Sandbox
+from comunik_pbx.service import REPLACED
 from comunik_pbx.store import CallRow, Store
 from tests.cli.test_on_asterisk import command
 from tests.pbx import PBX
@@ -81,7 +82,7 @@ async def test_the_second_service_takes_over_and_the_first_gives_way(asterisk: S
         await first.ready()
         async with serving(config) as second:
             await second.ready()
-            assert await first.ended() == 0
+            assert await first.ended() == REPLACED
             [line] = [line for line in first.lines if "took over" in line]
             assert "run only one comunik-pbx service for each Asterisk" in line
             assert first.words == []
