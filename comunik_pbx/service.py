@@ -37,7 +37,7 @@ from comunik_pbx.config import Config, ConfigError, Problem
 from comunik_pbx.forwarding.rules import effective
 from comunik_pbx.logs import write_logs
 from comunik_pbx.readiness import notify, watchdog_seconds
-from comunik_pbx.store import CallRow, Store, StoreError
+from comunik_pbx.store import CallRow, Store, StoreError, StoreReplaced
 from comunik_pbx.store.rows import Service as ServiceRow
 from comunik_pbx.store.rows import process_mark
 from comunik_pbx.watchdog import Watchdog
@@ -146,7 +146,10 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         await self._restore_usage()
         await self._read_rules()
-        await self._say_loaded("")  # from now on `comunik-pbx reload` finds us
+        try:
+            await self._say_loaded("")  # from now on `comunik-pbx reload` finds us
+        except StoreError as error:  # the rules could be read, so calls can be decided
+            log.error("the store takes no changes: calls are decided all the same", why=str(error))
         gc.collect()
         gc.freeze()  # what stands now stays: no call shall wait while it is looked through again
         async with asyncio.TaskGroup() as group:
@@ -226,9 +229,21 @@ class Service:
                 return
 
     async def _follow_rules(self) -> None:
-        async with aclosing(self._store.watch()) as changes:
-            async for _ in changes:
-                await self._read_rules()
+        """Take over changes. What the store cannot tell now it may tell later: until then the rules in force stay."""
+        told = ""
+        while True:
+            try:
+                async with aclosing(self._store.watch()) as changes:
+                    async for _ in changes:
+                        await self._read_rules()
+                        told = ""
+            except StoreReplaced:
+                raise
+            except StoreError as error:
+                if told != (why := str(error)):  # not at every attempt
+                    told = why
+                    log.error("the rules cannot be read: those in force stay", why=why)
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _read_rules(self) -> None:
         """Make the snapshot that the next call is decided from."""
