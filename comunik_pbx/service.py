@@ -36,6 +36,8 @@ from comunik_pbx.calls.snapshot import Snapshot
 from comunik_pbx.config import Config, ConfigError, Problem
 from comunik_pbx.forwarding.rules import effective
 from comunik_pbx.logs import write_logs
+from comunik_pbx.metrics import Figures
+from comunik_pbx.metrics import serve as serve_metrics
 from comunik_pbx.readiness import notify, watchdog_seconds
 from comunik_pbx.store import CallRow, Store, StoreError, StoreReplaced
 from comunik_pbx.store.rows import Service as ServiceRow
@@ -173,6 +175,7 @@ class Service:
                     "reload": self._reload_on_hangup(),
                     "forgetting": self._forget(),
                     "watchdog": self._watch(),
+                    "metrics": self._measure(),
                     "records": self._writer.run(),
                 }.items()
             ]
@@ -193,6 +196,20 @@ class Service:
                 lambda: AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password),
                 lambda: (interception.tried_at, interception.connected),
             ).run()
+        await asyncio.Event().wait()
+
+    async def _measure(self) -> None:
+        """Offer figures, if the configuration says where."""
+        if (address := self._config.metrics_listen) is not None:
+            figures = Figures(
+                interception=self._interception,
+                records=self._records,
+                writer=self._writer,
+                publisher=self._publisher,
+                snapshot=lambda: self._snapshot,
+                ami_connected=lambda: self._ami.connected,
+            )
+            await serve_metrics(address, figures)
         await asyncio.Event().wait()
 
     async def _ready(self) -> None:
@@ -345,6 +362,8 @@ def _only_by_restart(running: Config, wanted: Config) -> Iterator[str]:
             yield f"asterisk.{field.name}"
     if running.store_url != wanted.store_url:
         yield "store.url"
+    if running.metrics_listen != wanted.metrics_listen:
+        yield "metrics.listen"
 
 
 def call_row(record: CallRecord) -> CallRow:

@@ -384,7 +384,7 @@ class _Channels:
     ) -> None:
         """POST /channels/{channelId}/continue: leave Stasis into the dialplan; nothing given: the next priority."""
         where = f"?context={context}&extension={extension}&priority={priority}" if priority is not None else ""
-        await self._client.request("POST", f"/channels/{quote(channel_id, safe='')}/continue{where}")
+        await self._client.pipeline(("POST", f"/channels/{quote(channel_id, safe='')}/continue{where}", b""))
 
     async def continue_with(
         self, channel_id: str, variable: str, value: str, *, context: str, extension: str, priority: int

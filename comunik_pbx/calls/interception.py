@@ -21,6 +21,7 @@ from comunik_pbx.asterisk.ari_events import Channel, Connected, Disconnected, St
 from comunik_pbx.asterisk.errors import AriError, ChannelGone, ChannelNotInStasis
 from comunik_pbx.asterisk.plan_encoding import encode
 from comunik_pbx.calls.caller import caller
+from comunik_pbx.calls.figures import DecisionFigures, Fallen
 from comunik_pbx.calls.queues import CallQueues
 from comunik_pbx.calls.records import Records
 from comunik_pbx.calls.snapshot import SnapshotSource
@@ -33,6 +34,12 @@ log = structlog.get_logger(__name__)
 
 GUARD_SECONDS = 1.5
 """How long the dialplan's guard lets a call wait in Stasis (dialplan/: TIMEOUT(absolute))."""
+
+MOST_CALLS = 100
+"""Undecided calls: fewer than there are variables to hand plans over in, and a fraction of a second's work."""
+
+MOST_GIVEN_BACK = 1000
+"""Calls beyond them being given back to the dialplan at once."""
 
 RECONCILE_AGAIN_SECONDS = 5.0
 """When Asterisk's channels are listed again if they could not be."""
@@ -66,7 +73,8 @@ class _Entered(msgspec.Struct, frozen=True):
 class Interception:
     """Decides the calls that enter one Stasis application.
 
-    At most `most_calls` are in hand at once: a flood beyond it is left to the dialplan's guard. `rings_watched` says
+    At most `most_calls` are undecided at once. What comes beyond it is given back to the dialplan at once, which has a
+    fallback plan for it; beyond `most_given_back` of those it is left to the dialplan's guard. `rings_watched` says
     whether somebody will end the ringing exactly, so that the dialplan should not. `connected` says whether the event
     socket stands, `tried_at` when it was last opened, lost or tried in vain (monotonic seconds).
     """
@@ -77,7 +85,8 @@ class Interception:
         snapshot: SnapshotSource,
         records: Records,
         *,
-        most_calls: int = 500,
+        most_calls: int = MOST_CALLS,
+        most_given_back: int = MOST_GIVEN_BACK,
         rings_watched: Callable[[], bool] = lambda: False,
         decide: Decide = plan,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -88,10 +97,11 @@ class Interception:
         self._rings_watched = rings_watched
         self._decide = decide
         self._clock = clock
+        self.figures = DecisionFigures()
         self._calls: CallQueues[_Entered] = CallQueues(self._entered, most_calls=most_calls)
+        self._given_back: CallQueues[str] = CallQueues(self._give_back, most_calls=most_given_back, most_events=1)
         self._reconciling: CallQueues[_Reconcile] = CallQueues(self._reconcile, most_calls=1, most_events=1)
         self._seen_since: set[str] | None = None  # channels taken while the list of channels is fetched
-        self._refused = 0
         self._told = ""
         self.connected = False
         self.tried_at = time.monotonic()
@@ -139,6 +149,7 @@ class Interception:
             self.connected = False
             ends = time.monotonic() + grace_seconds
             await self._reconciling.drain(grace_seconds / 2)
+            await self._given_back.drain(grace_seconds / 4)
             if left := await self._calls.drain(max(0.0, ends - time.monotonic())):
                 log.warning("decisions left to the dialplan's guard", calls=left)
 
@@ -146,13 +157,27 @@ class Interception:
         if self._seen_since is not None:
             self._seen_since.add(channel.id)
         if not self._calls.put(channel.id, _Entered(channel, args, time.monotonic())):
-            self._refused += 1
-            if self._refused & (self._refused - 1) == 0:  # 1, 2, 4, 8 …: a flood must not flood the log too
-                log.error("too many calls at once: left to the dialplan's guard", refused=self._refused)
+            self.figures.fallen[Fallen.OVERLOAD] += 1
+            refused = self.figures.fallen[Fallen.OVERLOAD]
+            if refused & (refused - 1) == 0:  # 1, 2, 4, 8 …: a flood must not flood the log too
+                log.error("too many calls at once: they go by their fallback plans", refused=refused)
+            self._given_back.put(channel.id, channel.id)
+
+    @property
+    def undecided(self) -> int:
+        """Calls in hand now."""
+        return len(self._calls)
+
+    async def _give_back(self, channel_id: str) -> None:
+        try:
+            await self._ari.channels.continue_(channel_id)
+        except AriError as error:
+            log.debug("a call could not be given back: left to the guard", call=channel_id, why=str(error))
 
     async def _entered(self, event: _Entered) -> None:
         channel_id = event.channel.id
         if time.monotonic() - event.at > GUARD_SECONDS:
+            self.figures.fallen[Fallen.LATE] += 1
             return  # the guard has taken it
         try:
             handover = self._decided(event.channel, event.args)
@@ -161,6 +186,7 @@ class Interception:
             handover = None
         try:
             if handover is None:
+                self.figures.fallen[Fallen.FAULT] += 1
                 await self._ari.channels.continue_(channel_id)
                 return
             turn = next(self._turns)
@@ -172,9 +198,12 @@ class Interception:
                 extension=str(turn),
                 priority=1,
             )
+            self.figures.took(time.monotonic() - event.at)
         except (ChannelGone, ChannelNotInStasis) as normal:
+            self.figures.fallen[Fallen.LATE] += 1
             log.debug("the call did not wait for its decision", call=channel_id, why=str(normal))
         except AriError as error:
+            self.figures.fallen[Fallen.ASTERISK] += 1
             log.warning("a decision did not reach Asterisk: left to the guard", call=channel_id, why=str(error))
 
     def _decided(self, channel: Channel, args: list[str]) -> str:
@@ -216,7 +245,12 @@ class Interception:
         for channel in channels:
             app, *args = channel.dialplan.app_data.split(",")
             waits = channel.dialplan.app_name == "Stasis" and app == self._ari.app
-            if waits and channel.id not in seen and channel.id not in self._calls:
+            if (
+                waits
+                and channel.id not in seen
+                and channel.id not in self._calls
+                and channel.id not in self._given_back
+            ):
                 self._enter(channel, args)
         alive = {channel.id for channel in channels}
         if event.ends_missed and (missing := self._records.close_missing(alive, began)):

@@ -58,8 +58,8 @@ class Publisher:
     """Keeps AstDB in step with the newest snapshot.
 
     Call `changed` after each new snapshot, and `reconcile` whenever AstDB may have changed by itself. `written` counts
-    entries written and deleted; `lag_seconds` is how long the newest change took until Asterisk had it (None: there
-    was none yet).
+    entries written and deleted, `pending` those found to differ and not yet written; `lag_seconds` is how long the
+    newest change took until Asterisk had it (None: there was none yet).
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Publisher:
         self._in_step = asyncio.Event()
         self._told = ""
         self.written = 0
+        self.pending = 0
         self.lag_seconds: float | None = None
 
     @property
@@ -172,26 +173,22 @@ class Publisher:
             self._stored[key[len(FAMILY) + 2 :]] = value
 
     async def _write(self, everywhere: bool) -> int:
-        written = 0
-        changes: list[Change] = []
-        async for change in _sliced(self._wanted.differences(self._stored, everywhere=everywhere)):
-            if change is not None and change[0] != MARK:
-                changes.append(change)
-                if len(changes) == WRITE_AT_ONCE:
-                    written += await self._write_some(changes)
-                    changes = []
-        return written + await self._write_some(changes)
-
-    async def _write_some(self, changes: list[Change]) -> int:
-        if changes:
-            await self._database.db_write(FAMILY, changes)
-            for key, value in changes:
-                if value is None:
-                    del self._stored[key]
-                else:
-                    self._stored[key] = value
-            self.written += len(changes)
+        differences = _sliced(self._wanted.differences(self._stored, everywhere=everywhere))
+        changes = [change async for change in differences if change is not None and change[0] != MARK]
+        self.pending = len(changes)
+        for start in range(0, len(changes), WRITE_AT_ONCE):
+            await self._write_some(changes[start : start + WRITE_AT_ONCE])
         return len(changes)
+
+    async def _write_some(self, changes: list[Change]) -> None:
+        await self._database.db_write(FAMILY, changes)
+        for key, value in changes:
+            if value is None:
+                del self._stored[key]
+            else:
+                self._stored[key] = value
+        self.written += len(changes)
+        self.pending -= len(changes)
 
 
 _MARK_FAMILY = f"{FAMILY}/{MARK.partition('/')[0]}"

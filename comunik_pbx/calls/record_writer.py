@@ -17,7 +17,8 @@ class RecordWriter:
     After a batch of more than `many` records the next is gathered for `busy_seconds`: a transaction costs about as
     much for one record as for fifty, and the store's watchers wake up at each.
     While `write` fails it is tried again every `retry_seconds`, and at most `most_waiting` records are kept: then
-    the oldest go, and the log says so. Calls never wait for any of it.
+    the oldest go, and the log says so. Calls never wait for any of it. `lost` counts those that went, `failing` says
+    whether the last batch could not be written.
     """
 
     def __init__(
@@ -40,13 +41,21 @@ class RecordWriter:
         self._most_waiting = most_waiting
         self._waiting: dict[str, CallRecord] = {}
         self._any = asyncio.Event()
-        self._lost = 0
+        self._lost = 0  # not yet said
+        self.lost = 0
+        self.failing = False
+
+    @property
+    def waiting(self) -> int:
+        """Records not yet in the store."""
+        return len(self._waiting)
 
     def put(self, record: CallRecord) -> None:
         """Take a record; never waits."""
         if record.id not in self._waiting and len(self._waiting) >= self._most_waiting:
             del self._waiting[next(iter(self._waiting))]
             self._lost += 1
+            self.lost += 1
         self._waiting[record.id] = record
         self._any.set()
 
@@ -76,9 +85,11 @@ class RecordWriter:
         try:
             await self._write(list(taken.values()))
         except Exception as error:
+            self.failing = True
             if not quiet:
                 log.error("call records cannot be written, and are kept", records=len(self._waiting), why=str(error))
             return 0
+        self.failing = False
         for channel_id, record in taken.items():
             if self._waiting.get(channel_id) is record:  # else a newer one came meanwhile
                 del self._waiting[channel_id]

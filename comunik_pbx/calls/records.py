@@ -4,7 +4,7 @@ A record is opened when the call is decided and closed by the dialplan's `Comuni
 decided alone (service away, or too slow) has its record from that event alone.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 UNKNOWN = "unknown"
 """The status of a call of which nobody told the end (Asterisk died, or AMI was away)."""
+
+_STATUSES = frozenset(("answered", "voicemail", "ended", "abandoned", UNKNOWN))
 
 _ENDED_REMEMBERED = 1000
 
@@ -75,7 +77,10 @@ class RecordSink(Protocol):
 
 
 class Records:
-    """The records of calls in progress. At most `most_open`: beyond it the oldest is closed as unknown."""
+    """The records of calls in progress. At most `most_open`: beyond it the oldest is closed as unknown.
+
+    `counted` counts calls ended, by who decided them and how they ended.
+    """
 
     def __init__(
         self,
@@ -92,6 +97,7 @@ class Records:
         self._open: OrderedDict[str, CallRecord] = OrderedDict()
         self._ended: OrderedDict[str, CallRecord] = OrderedDict()
         self.usage = ForwardUsage()
+        self.counted: Counter[tuple[str, str]] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -158,6 +164,7 @@ class Records:
         self._remember(msgspec.structs.replace(opened, ended_at=now, status=UNKNOWN))
 
     def _remember(self, record: CallRecord) -> None:
+        self.counted[record.decided.value, record.status if record.status in _STATUSES else "other"] += 1
         self._ended[record.id] = record
         if len(self._ended) > _ENDED_REMEMBERED:
             self._ended.popitem(last=False)

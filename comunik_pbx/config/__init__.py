@@ -35,7 +35,8 @@ class Config:
     """A configuration in which nothing is wrong.
 
     `files` are all files read, the main one first. `store_url` is absolute (`sqlite:////…`) and may hold a password.
-    `default_rules` are those of `[extensions.X.forward.KIND]`. `notes` are worth telling, but not wrong.
+    `metrics_listen` is host and port, None if metrics are not offered. `default_rules` are those of
+    `[extensions.X.forward.KIND]`. `notes` are worth telling, but not wrong.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Config:
     prompts_enabled: bool
     announce_forward: bool
     keep_days: int
+    metrics_listen: tuple[str, int] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -68,6 +70,7 @@ def load(path: Path, *, secrets: bool = True) -> Config:
     passwords = [checker.password(which) if secrets else "" for which in ("ari", "ami")]
     store_url = checker.store_url()
     ari_url = checker.ari_url()
+    metrics_listen = checker.metrics_listen()
     if written.problems or checker.general is None or directory is None:
         order = {str(file): place for place, file in enumerate(written.files)}
         raise ConfigProblems(sorted(written.problems, key=lambda problem: order.get(problem.file, len(order))))
@@ -92,5 +95,6 @@ def load(path: Path, *, secrets: bool = True) -> Config:
         prompts_enabled=checker.prompts.enabled,
         announce_forward=checker.prompts.announce_forward,
         keep_days=checker.records.keep_days,
+        metrics_listen=metrics_listen,
         notes=tuple(written.notes),
     )

@@ -44,6 +44,7 @@ class Checker:
         self.forwarding = self.section(settings.Forwarding, "forwarding")
         self.prompts = self.section(settings.Prompts, "prompts")
         self.records = self.section(settings.Records, "records")
+        self.metrics = self.section(settings.Metrics, "metrics")
 
     def section(self, model: type[T], name: str) -> T:
         """A table that stands once and of which every key has a default."""
@@ -349,6 +350,16 @@ class Checker:
         if not written.startswith("sqlite:///"):
             return written
         return f"sqlite:///{os.path.abspath(base / written.removeprefix('sqlite:///'))}"
+
+    def metrics_listen(self) -> tuple[str, int] | None:
+        """Host and port for metrics."""
+        if self.metrics.listen is None:
+            return None
+        host, _, port = self.metrics.listen.rpartition(":")
+        if not 0 < int(port) < 65536:
+            right = settings.right(settings.Metrics.model_fields["listen"])
+            self.written.refuse(("metrics", "listen"), f'"{self.metrics.listen}" has no usable port', right)
+        return host.strip("[]"), int(port)
 
     def ari_url(self) -> str:
         """ARI's base URL without a trailing slash."""

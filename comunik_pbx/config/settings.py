@@ -19,6 +19,7 @@ DIAL = r"^[A-Za-z0-9]+/[A-Za-z0-9_.@:/+{}-]+$"
 STORE_URL = r"^(sqlite:///[^\s?#]+|postgresql://\S+)$"
 EXTENSION = r"^[0-9]{1,15}$"
 NUMBER_PATTERN = r"^\+[0-9]{1,15}\*?$"
+LISTEN = r"^([0-9.]{7,15}|\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$"
 COUNTRY = r"^[A-Z]{2}$"
 
 
@@ -218,6 +219,18 @@ class Records(Table):
     )
 
 
+class Metrics(Table):
+    """`[metrics]`: figures for Prometheus."""
+
+    listen: str | None = setting(
+        None,
+        shown="not offered",
+        right='an address and a port, such as "127.0.0.1:9410"',
+        why="Where GET /metrics is answered, to anybody who can reach it: keep it on loopback or your own network.",
+        pattern=LISTEN,
+    )
+
+
 class Trunk(Table):
     """`[trunks.NAME]`: a way outside. They are tried in the order of the file."""
 
@@ -369,6 +382,7 @@ TABLES: dict[str, type[Table]] = {
     "forwarding": Forwarding,
     "prompts": Prompts,
     "records": Records,
+    "metrics": Metrics,
 }
 NAMED_TABLES: dict[str, type[Table]] = {"trunks": Trunk, "extensions": Extension}
 

@@ -41,6 +41,7 @@ class FakeAri:
         self.status: int | None = None  # answers everything with it, in the web server's own words
         self.frozen = False  # reads no more, as a process stopped by SIGSTOP
         self.answers: dict[str, int] = {}
+        self.slow: dict[str, float] = {}  # seconds until a command about a channel is carried out
         self.channels: list[dict[str, Any]] = []
         self.legs: dict[str, str] = {}  # the states of further channels; any other is not there
         self.commands: list[tuple[str, str, Any]] = []
@@ -123,6 +124,9 @@ class FakeAri:
 
     async def _command(self, request: web.Request) -> web.Response:
         body = await request.json() if request.can_read_body else None
+        for channel_id, seconds in self.slow.items():
+            if f"channels/{channel_id}/" in f"{request.match_info['rest']}/":
+                await asyncio.sleep(seconds)
         path = request.match_info["rest"] + (f"?{request.query_string}" if request.query_string else "")
         self.commands.append((request.method, path, body))
         self.asked.set()

@@ -212,15 +212,33 @@ async def test_the_end_of_the_service_finishes_what_is_in_hand(pbx: Pbx) -> None
     assert "7.99" in pbx.continued()
 
 
-async def test_a_flood_is_left_to_the_guard(pbx: Pbx) -> None:
-    async with pbx.intercepted(most_calls=1) as running:
+async def test_a_flood_is_given_back_for_its_fallback_plans_and_beyond_left_to_the_guard(pbx: Pbx) -> None:
+    async with pbx.intercepted(most_calls=1, most_given_back=2) as running:
         await pbx.call("7.1")
         await pbx.until_asked(2)
         pbx.frozen = True
-        await pbx.call("7.2")
-        await pbx.call("7.3")
+        for number in range(2, 100):
+            await pbx.call(f"7.{number}")
         await asyncio.sleep(0.05)
         pbx.frozen = False
-        await pbx.until_asked(4)
+        await pbx.until_asked(6)
         assert not running.done()
-    assert pbx.handed_over("7.3") == []
+    assert len(pbx.handed_over("7.2")) == 1
+    given_back = [path for _, path, _ in pbx.about_channels() if path.endswith("/continue")]
+    assert sorted(given_back) == ["channels/7.3/continue", "channels/7.4/continue"]
+    assert pbx.continued() == ["7.1", "7.2"], "all others are left to the guard"
+
+
+async def test_a_call_that_asterisk_is_slow_to_continue_delays_no_other(pbx: Pbx) -> None:
+    pbx.slow["7.1"] = 0.5
+    clock = asyncio.get_running_loop().time
+    async with pbx.intercepted():
+        began = clock()
+        await pbx.call("7.1")
+        for number in range(2, 40):
+            await pbx.call(f"7.{number}")
+        await pbx.until_asked(2 * 38 + 1)
+        assert clock() - began < 0.5
+        assert "7.1" not in pbx.continued()
+        await pbx.until_asked(2 * 39)
+    assert pbx.continued()[-1] == "7.1"

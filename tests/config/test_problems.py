@@ -39,7 +39,7 @@ def changed(old: str, new: str) -> str:
 DIAL = 'right: a dial string with {number}, such as "PJSIP/{number}@carrier"'
 ENDPOINTS = 'right: a list of PJSIP endpoint names, such as ["101"]; [] if there is no phone'
 NUMBER = '"voicemail", an extension, or a telephone number such as +33612345678'
-KEYS = "asterisk, country, extensions, forwarding, include, language, prompts, records, ringing, store, trunks"
+KEYS = "asterisk, country, extensions, forwarding, include, language, metrics, prompts, records, ringing, store, trunks"
 
 BAD = {
     "syntax": (
@@ -52,6 +52,14 @@ BAD = {
     ),
     "unknown key": (changed("language =", "languag ="), ["languag: unknown key; right: did you mean language?"]),
     "unknown table": (added("[webserver]\nport = 80\n"), [f"webserver: unknown key; right: one of {KEYS}"]),
+    "metrics without a port": (
+        added('[metrics]\nlisten = "127.0.0.1"\n'),
+        ["metrics.listen: is the text '127.0.0.1'; right: an address and a port, such as \"127.0.0.1:9410\""],
+    ),
+    "metrics at an impossible port": (
+        added('[metrics]\nlisten = "[::1]:70000"\n'),
+        ['metrics.listen: "[::1]:70000" has no usable port; right: an address and a port, such as "127.0.0.1:9410"'],
+    ),
     "unknown key of an extension": (
         changed('busy = "busy"', 'bussy = "busy"'),
         ["extensions.102.bussy: unknown key; right: did you mean busy?"],
