@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup check test demo run simulate bench faults clean
+.PHONY: help setup check test demo run simulate fuzz bench faults clean
 
 help:  ## What there is to type
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,6 +38,9 @@ run: setup  ## The same PBX and service, staying up (EXTRA=file.toml adds config
 simulate: setup  ## The service on a simulated Asterisk in virtual time (SEEDS=500 HOURS=2 FIRST=1 JOBS=1)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),500) --hours $(or $(HOURS),2) \
 	  --first $(or $(FIRST),1) --jobs $(or $(JOBS),1)
+
+fuzz: setup  ## Whatever Asterisk, admins and users may send, spoiled at random, for SECONDS=600
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
 
 bench: setup  ## Decision time and cost per call beside plain Dial(); a few minutes (QUICK=1: one)
 	$(BIN)/python -m comunik_pbx.sandbox bench $(if $(QUICK),--quick)

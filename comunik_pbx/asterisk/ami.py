@@ -40,6 +40,9 @@ MOST_EVENTS_WAITING = 10_000
 BATCH = 100
 """Changes of AstDB sent before their answers are awaited: enough to hide the way there and back."""
 
+MOST_UNFINISHED_CHARACTERS = 1024 * 1024
+"""Of a message whose end has not come; the longest of Asterisk's are some kilobytes."""
+
 READ_BYTES = 32 * 1024
 """Socket buffer: a long list then comes in pieces that are parsed in a few milliseconds each."""
 
@@ -203,6 +206,25 @@ class AmiClient:
         return connection
 
 
+class _Protocol(AMIProtocol):  # type: ignore[misc]
+    """panoramisk's, of which a message that makes no sense costs no other one."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.queue and len(self.queue[0]) > MOST_UNFINISHED_CHARACTERS:
+            self.queue.clear()
+            self.connection_lost(ConnectionAbortedError(f"a message longer than {MOST_UNFINISHED_CHARACTERS}"))
+
+    def handle_message(self, message: Message) -> None:
+        for key in ("Event", "Response", "ActionID", "CommandID"):
+            if isinstance(message.get(key), list):  # given twice: panoramisk would fail over it
+                message[key] = message[key][-1]
+        try:
+            super().handle_message(message)
+        except Exception:
+            log.exception("a message of AMI could not be handled")
+
+
 class _Connection(Manager):  # type: ignore[misc]
     """One panoramisk connection: it is lost once and never makes another by itself."""
 
@@ -222,7 +244,7 @@ class _Connection(Manager):  # type: ignore[misc]
 
     async def open(self, host: str, port: int) -> None:
         made: asyncio.Future[tuple[asyncio.BaseTransport, AMIProtocol]] = self.loop.create_future()
-        transport, protocol = await self.loop.create_connection(AMIProtocol, host, port)
+        transport, protocol = await self.loop.create_connection(_Protocol, host, port)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_BYTES)
         made.set_result((transport, protocol))
         self.connection_made(made)  # no `username` in its config: panoramisk must not log in by itself

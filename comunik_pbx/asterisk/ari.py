@@ -82,6 +82,8 @@ class _Variable(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.json.Encoder().encode
+_info = msgspec.json.Decoder(AsteriskInfo)
+_application = msgspec.json.Decoder(Application)
 _channel = msgspec.json.Decoder(Channel)
 _channels = msgspec.json.Decoder(list[Channel])
 _refusal = msgspec.json.Decoder(_Refusal)
@@ -333,7 +335,7 @@ class _Asterisk:
 
     async def info(self) -> AsteriskInfo:
         """GET /asterisk/info?only=system."""
-        return msgspec.json.decode(await self._client.request("GET", "/asterisk/info?only=system"), type=AsteriskInfo)
+        return _read(_info, await self._client.request("GET", "/asterisk/info?only=system"))
 
 
 class _Applications:
@@ -344,9 +346,7 @@ class _Applications:
 
     async def get(self, name: str) -> Application:
         """GET /applications/{name}."""
-        return msgspec.json.decode(
-            await self._client.request("GET", f"/applications/{quote(name, safe='')}"), type=Application
-        )
+        return _read(_application, await self._client.request("GET", f"/applications/{quote(name, safe='')}"))
 
     async def filter_events(self, name: str, allowed: tuple[str, ...]) -> None:
         """PUT /applications/{name}/eventFilter: let only these kinds through (the filter dies with Asterisk)."""
@@ -367,12 +367,12 @@ class _Channels:
 
     async def list(self) -> list[Channel]:
         """GET /channels: all of Asterisk's channels, ours or not."""
-        return _channels.decode(await self._client.request("GET", "/channels"))
+        return _read(_channels, await self._client.request("GET", "/channels"))
 
     async def get(self, channel_id: str) -> Channel:
         """GET /channels/{channelId}."""
         (body,) = await self._client.pipeline(("GET", f"/channels/{quote(channel_id, safe='')}", b""))
-        return _channel.decode(body)
+        return _read(_channel, body)
 
     async def set_variable(self, channel_id: str, variable: str, value: str) -> None:
         """POST /channels/{channelId}/variable; the value is not expanded again by the dialplan."""
@@ -403,6 +403,15 @@ class _Channels:
     async def hangup(self, channel_id: str, *, reason: str = "normal") -> None:
         """DELETE /channels/{channelId}: reason normal, busy, congestion, no_answer …. It may be in any application."""
         await self._client.pipeline(("DELETE", f"/channels/{quote(channel_id, safe='')}?reason={reason}", b""))
+
+
+def _read(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """What an answer says. Raises AriError if it is not what it should be."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        why = str(error).replace("\n", " ")
+        raise AriError(f"ARI answered what is none of its answers ({why}): is that Asterisk?") from error
 
 
 def too_old(version: str) -> bool:

@@ -4,7 +4,7 @@
 are gone for good (Asterisk does not replay them) and the reader has to reconcile.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -28,7 +28,7 @@ class DialplanPlace(msgspec.Struct, frozen=True):
 class Channel(msgspec.Struct, frozen=True):
     """ARI Channel. `id` is the channel's UNIQUEID."""
 
-    id: str
+    id: Annotated[str, msgspec.Meta(min_length=1)]
     name: str = ""
     state: str = ""
     caller: CallerId = CallerId()
@@ -89,6 +89,6 @@ def read_event(text: str | bytes) -> Event | None:
         kind = _head.decode(text).type
         reader = _READ.get(kind)
         event: Event | None = None if reader is None else reader.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return Unreadable(kind, str(error))
     return event

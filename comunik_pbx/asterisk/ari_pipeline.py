@@ -15,6 +15,9 @@ from yarl import URL
 
 HEAD_END = b"\r\n\r\n"
 
+MOST_HEAD_BYTES = 64 * 1024
+MOST_BODY_BYTES = 16 * 1024 * 1024
+
 
 class Response(msgspec.Struct, frozen=True):
     """An HTTP response: its status and its body."""
@@ -147,6 +150,8 @@ class _Connection(asyncio.Protocol):
             answer = self.waiting.popleft()
             if not answer.done():
                 answer.set_result(Response(status, body))
+        if len(self._read) > MOST_HEAD_BYTES and HEAD_END not in self._read[:MOST_HEAD_BYTES]:
+            self.abort(NotHttp("a response whose head does not end"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(exc or ConnectionResetError("Asterisk closed the connection"))
@@ -174,7 +179,10 @@ def _head(head: bytes) -> tuple[int, int]:
     for line in lines:
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length" and value.strip().isdigit():
-            return status, int(value)
+            digits = value.strip()
+            if len(digits) > 9 or int(digits) > MOST_BODY_BYTES:
+                raise NotHttp(f"a response of {digits[:20].decode()} bytes")
+            return status, int(digits)
     if status == 204:
         return status, 0
     raise NotHttp("a response without Content-Length")
