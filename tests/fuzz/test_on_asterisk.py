@@ -24,13 +24,14 @@ async def company(sandbox: Sandbox) -> AsyncIterator[Company]:
 
 @pytest.mark.parametrize("decided", ["live", "published"])
 async def test_nothing_a_caller_sends_is_executed(company: Company, tmp_path: Path, decided: str) -> None:
-    sandbox, marker = company.sandbox, tmp_path / "executed"
+    sandbox = company.sandbox
+    await sandbox.console("database put fuzz still there")
     await company.forwards("111", "external", "+33612345678")
     if decided == "published":
         await sandbox.stop_service()
         await whole_second()
-    shell = f"${{SHELL(touch {marker})}}"
-    escaped = shell.replace("$", "%24").replace("{", "%7B").replace("}", "%7D").replace(" ", "%20").replace("/", "%2F")
+    evil = "${DB_DELETE(fuzz/still)}"  # which, evaluated, deletes the entry
+    escaped = evil.replace("$", "%24").replace("{", "%7B").replace("}", "%7D").replace("/", "%2F")
     texts = [
         f"0612{escaped}",
         "%24%5B1%2F0%5D",
@@ -39,7 +40,7 @@ async def test_nothing_a_caller_sends_is_executed(company: Company, tmp_path: Pa
         "%3B%7C%7E!%22%2C",
     ]
     fields = tmp_path / "fields.csv"
-    fields.write_text("SEQUENTIAL\n" + "".join(f"{text};{shell}\n" for text in texts))
+    fields.write_text("SEQUENTIAL\n" + "".join(f"{text};{evil}\n" for text in texts))
     async with (
         sipp.switch(sandbox, "carrier", [180, 200]) as carrier,
         sipp.caller(
@@ -58,11 +59,11 @@ async def test_nothing_a_caller_sends_is_executed(company: Company, tmp_path: Pa
     ):
         assert await callers.finished() == 0
         sent = [message.text for message in callers.messages if message.sent and message.method == "INVITE"]
-        assert all(any(text in one and shell in one for one in sent) for text in texts)
+        assert all(any(text in one and evil in one for one in sent) for text in texts)
         assert {invite.start_line.split("@")[0] for invite in carrier.invites} == {"INVITE sip:+33612345678"}
         assert len(carrier.invites) == len(texts)
     if decided == "published":
         await sandbox.start_service()
     rows = await company.records(len(texts))
     assert [(row.decided, row.status) for row in rows] == [(decided, "answered")] * len(texts)
-    assert not marker.exists()
+    assert "Value: there" in await sandbox.console("database get fuzz still")
