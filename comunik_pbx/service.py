@@ -131,6 +131,7 @@ class Service:
         self._hangup = asyncio.Event()
         self._hears = asyncio.Event()
         self._ends_missed = asyncio.Event()
+        self._announced = asyncio.Event()
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
         self._rings = ExactRings(ari, self._records.ring)
@@ -148,14 +149,10 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         await self._restore_usage()
         await self._read_rules()
-        try:
-            await self._say_loaded("")  # from now on `comunik-pbx reload` finds us
-        except StoreError as error:  # the rules could be read, so calls can be decided
-            log.error("the store takes no changes: calls are decided all the same", why=str(error))
         gc.collect()
         gc.freeze()  # what stands now stays: no call shall wait while it is looked through again
         async with asyncio.TaskGroup() as group:
-            # In the order they end: no new call, then no more ends of calls, then the last records are written.
+            # The first ends first: no new call; the last when all others have: the last records are written.
             tasks = [
                 group.create_task(_for_ever(name, coroutine), name=name)
                 for name, coroutine in {
@@ -181,9 +178,11 @@ class Service:
             ]
             await self._stop.wait()
             notify("STOPPING=1")
-            for task in tasks:
-                task.cancel()
-                await asyncio.wait([task])
+            interception, *others, records = tasks
+            for together in ([interception], others, [records]):
+                for task in together:
+                    task.cancel()
+                await asyncio.wait(together)
         log.info("stopped")
 
     async def _watch(self) -> None:
@@ -216,6 +215,7 @@ class Service:
         """Tell the supervisor once calls are decided and their ends are heard."""
         await self._interception.wait_connected()
         await self._hears.wait()
+        await self._announced.wait()
         notify("READY=1")
         log.info("ready", config=str(self._config.path), extensions=len(self._config.directory.extensions))
         while True:
@@ -273,6 +273,11 @@ class Service:
         log.info("rules in force", changes=written, extensions=" ".join(changed))
 
     async def _reload_on_hangup(self) -> None:
+        try:
+            await self._say_loaded("")  # from now on `comunik-pbx reload` finds us
+        except StoreError as error:
+            log.error("the store takes no changes: calls are decided all the same", why=str(error))
+        self._announced.set()
         while True:
             await self._hangup.wait()
             self._hangup.clear()

@@ -10,6 +10,11 @@ from comunik_pbx.store.tables import HEAD
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
+def up_to_date(connection: Connection, path: str) -> bool:
+    """Whether it has this version's tables: then nobody need wait for the write lock. Raises as `migrate`."""
+    return _revision(connection, path) == HEAD
+
+
 def migrate(connection: Connection, path: str) -> None:
     """Migrate to HEAD; `connection` holds the write lock.
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from comunik_pbx.forwarding.rules import Destination, ExtensionRules, Rule, RuleKind
 from comunik_pbx.store import call_log, rule_changes
 from comunik_pbx.store.errors import StoreRefused, translated
-from comunik_pbx.store.migrate import migrate
+from comunik_pbx.store.migrate import migrate, up_to_date
 from comunik_pbx.store.rows import UNREADABLE, CallRow, Change, Service, plain
 from comunik_pbx.store.sqlite import commits, create, engine_for, path_of, transaction, use_wal
 from comunik_pbx.store.tables import changes, service
@@ -54,7 +54,9 @@ class Store:
         try:
             with translated(str(path)):
                 await use_wal(engine, path, lock_seconds)
-            await transaction(engine, path, lambda c: c.run_sync(migrate, str(path)))
+            reading = engine.execution_options(reading=True)
+            if not await transaction(reading, path, lambda c: c.run_sync(up_to_date, str(path))):
+                await transaction(engine, path, lambda c: c.run_sync(migrate, str(path)))
         except BaseException:
             await engine.dispose()
             raise

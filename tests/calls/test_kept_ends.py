@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import pytest
+
 from comunik_pbx.asterisk.errors import AmiUnreachable
 from comunik_pbx.calls import kept_ends
 from comunik_pbx.calls.call_ends import record_end
@@ -117,6 +119,18 @@ async def test_what_cannot_be_deleted_now_is_deleted_later() -> None:
         async with asyncio.timeout(5):
             while database.entries:  # noqa: ASYNC110
                 await asyncio.sleep(0)
+
+
+async def test_those_dropped_in_a_flood_of_events_are_collected_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_ends, "COLLECT_SECONDS", 0.01)
+    database = FakeAstDB()
+    async with collecting(database) as (kept, sink):
+        assert await kept.collected() == set()
+        database.entries = FakeAstDB(REPORT).entries
+        async with asyncio.timeout(5):
+            while not sink.records:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        assert await kept.collected() == {"sandbox-1795386765.7"}
 
 
 def test_a_second_pass_has_an_entry_of_its_own() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from comunik_pbx.forwarding.rules import RuleKind, ToExtension
 from comunik_pbx.sandbox.phones import Phones
 from comunik_pbx.sandbox.sandbox import Sandbox
 from comunik_pbx.store import Store
@@ -110,3 +111,21 @@ async def test_calls_go_on_from_memory_and_changes_are_refused(
         rows = await opened.calls()
         assert [(row.decided, row.extension, bool(row.ended_at)) for row in rows] == [("live", "101", True)] * 2
         assert [change.version for change in await opened.history("101")] == [2, 1]
+
+
+async def test_it_starts_and_decides_calls_while_the_store_is_locked(
+    asterisk: Sandbox, phones: Phones, tmp_path: Path
+) -> None:
+    alice, bruno = await phones.register("101"), await phones.register("102")
+    customer = (await phones.carrier()).number(CUSTOMER)
+    store = tmp_path / "comunik.db"
+    async with await Store.open(f"sqlite:///{store}") as opened:
+        await opened.set_rule("101", RuleKind.ALWAYS, ToExtension("102"), by="test")
+    with contextmanager(locked)(store, 0):
+        async with serving(company_in(asterisk, tmp_path)) as service:
+            await service.said('event="connected to A', times=2)
+            assert await answered_by_whom([alice, bruno], customer) is bruno
+            await service.said("the store takes no changes: calls are decided all the same")
+            await service.ready()
+            service.process.kill()  # in order it would wait for the lock
+    await asterisk.console("database deltree comunik-ended")  # which no store has taken

@@ -190,7 +190,19 @@ async def test_a_table_gone(store: Store, path: Path) -> None:
 async def test_locked_beyond_the_timeout(store: Store, path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
-    assert await store.rules() == {}  # readers do not wait
+    async with await Store.open(f"sqlite:///{path}", lock_seconds=0.2) as other:
+        assert await other.rules() == {}, "readers do not wait, a service that starts among them"
+        with pytest.raises(StoreLocked, match="locked by another process"):
+            await other.set_rule("101", RuleKind.ALWAYS, ToVoicemail(), by="test")
+        connection.execute("ROLLBACK")
+        await other.set_rule("101", RuleKind.ALWAYS, ToVoicemail(), by="test")
+    connection.close()
+
+
+async def test_a_new_store_locked_beyond_the_timeout(path: Path) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
     await refused(path, StoreLocked, "locked by another process", "try again")
     connection.execute("ROLLBACK")
     connection.close()
