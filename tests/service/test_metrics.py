@@ -48,8 +48,7 @@ async def test_figures_of_a_call_a_change_and_an_upgrade(asterisk: Sandbox, phon
         port = probe.getsockname()[1]
     config = company_in(asterisk, tmp_path)
     config.write_text(config.read_text() + f'\n[metrics]\nlisten = "127.0.0.1:{port}"\n')
-    for family in ("comunik-ended", "comunik-plan"):  # of other stories
-        await asterisk.console(f"database deltree {family}")
+    await asterisk.console("database deltree comunik-plan")
     alice = await phones.register("101")
     customer = (await phones.carrier()).number(CUSTOMER)
     async with serving(config) as service:

@@ -29,7 +29,6 @@ sys.exit(service.run(Path(sys.argv[1])))
 async def test_a_burst_beyond_capacity_goes_by_the_published_plans(asterisk: Sandbox, tmp_path: Path) -> None:
     config = company_in(asterisk, tmp_path)
     config.write_text(config.read_text() + '[extensions.111.forward.external]\nto = "112"\nrings = 1\n')
-    await asterisk.console("database deltree comunik-ended")  # of other stories' calls
     async with serving(config, (sys.executable, "-c", SMALL, str(config))) as service:
         await service.ready()
         await service.said("fallback plans published")

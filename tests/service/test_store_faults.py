@@ -88,7 +88,6 @@ async def test_calls_go_on_from_memory_and_changes_are_refused(
     customer = (await phones.carrier()).number(CUSTOMER)
     config = company_in(asterisk, tmp_path)
     store = tmp_path / "comunik.db"
-    await asterisk.console("database deltree comunik-ended")  # of other stories' calls
     async with serving(config) as service:
         await service.ready()
         async with followed(service):
@@ -128,4 +127,3 @@ async def test_it_starts_and_decides_calls_while_the_store_is_locked(
             await service.said("the store takes no changes: calls are decided all the same")
             await service.ready()
             service.process.kill()  # in order it would wait for the lock
-    await asterisk.console("database deltree comunik-ended")  # which no store has taken
