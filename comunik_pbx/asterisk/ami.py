@@ -236,6 +236,7 @@ class _Connection(Manager):  # type: ignore[misc]
         self._where = where
         self._action_seconds = action_seconds
         self._events: asyncio.Queue[AmiEvent | None] = asyncio.Queue(MOST_EVENTS_WAITING)
+        self._dropped = 0
         self.register_event("UserEvent", self._on_user_event)
         self.register_event("FullyBooted", self._on_booted)
         self.register_event("Reload", self._on_reload)
@@ -358,6 +359,9 @@ class _Connection(Manager):  # type: ignore[misc]
     def _put(self, event: AmiEvent | None) -> None:
         if self._events.full():
             self._events.get_nowait()
+            self._dropped += 1
+            if self._dropped & (self._dropped - 1) == 0:  # 1, 2, 4, 8 …: a flood must not flood the log too
+                log.error("events of AMI come faster than they can be read: some are dropped", dropped=self._dropped)
         self._events.put_nowait(event)
 
 

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
+import structlog.testing
 
 from comunik_pbx.asterisk.ami import (
     AmiClient,
@@ -306,3 +307,38 @@ async def test_garbage_between_events_is_passed_over(ami: FakeAmi) -> None:
         got = await following(events)
         assert isinstance(got, UserEvent)
         assert got.name == "A"
+
+
+async def test_of_more_events_than_can_be_read_the_newest_are_kept_and_it_is_said(
+    ami: FakeAmi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comunik_pbx.asterisk.ami.MOST_EVENTS_WAITING", 5)
+    client = ami.client()
+    with structlog.testing.capture_logs() as said:
+        async with logged_in(client) as events:
+            flood = b"".join(b"Event: UserEvent\r\nUserEvent: E%d\r\n\r\n" % number for number in range(20))
+            await ami.send(flood)
+            await client.action("Ping")  # answered after all of them have come
+            names = [
+                event.name for event in [await following(events) for _ in range(5)] if isinstance(event, UserEvent)
+            ]
+    assert names == [f"E{number}" for number in range(15, 20)]
+    assert [line["dropped"] for line in said if "some are dropped" in line["event"]] == [1, 2, 4, 8]
+
+
+async def test_a_header_given_twice_costs_nothing(ami: FakeAmi) -> None:
+    async with logged_in(ami.client()) as events:
+        twice = b"Event: UserEvent\r\nUserEvent: A\r\nActionID: 1\r\nActionID: 2\r\nEvent: UserEvent\r\n\r\n"
+        await ami.send(twice, b"Event: UserEvent\r\nUserEvent: B\r\n\r\n")
+        names = [event.name for event in [await following(events) for _ in range(2)] if isinstance(event, UserEvent)]
+    assert names == ["A", "B"]
+
+
+async def test_a_message_without_an_end_is_a_lost_connection(ami: FakeAmi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("comunik_pbx.asterisk.ami.MOST_UNFINISHED_CHARACTERS", 1000)
+    async with logged_in(ami.client()) as events:
+        await ami.send(b"Event: UserEvent\r\n" + b"X: 1\r\n" * 1000)
+        lost = await following(events)
+        assert isinstance(lost, AmiDisconnected)
+        assert "longer than 1000" in str(lost.error)
+        assert await following(events) == AmiConnected()
