@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from comunik_pbx.sandbox.asterisk_process import AsteriskProcess
 from comunik_pbx.sandbox.phones import Phones
 from comunik_pbx.sandbox.sandbox import Sandbox
@@ -19,20 +21,23 @@ from tests.service.test_serving import CUSTOMER, ended_call
 
 pytestmark = PBX
 
-HANGS_ONCE = """
+ILL_ONCE = """
 import asyncio, os, sys, time
 from pathlib import Path
 from comunik_pbx import service
 
-async def hang(self):
+async def hang(*_):
+    await asyncio.Event().wait()
+
+async def fall_ill(self):
     await self._interception.wait_connected()
     await asyncio.sleep(0.3)
     if not os.path.exists(sys.argv[2]):
         open(sys.argv[2], "w").close()
-        time.sleep(60)
+        ILLNESS
     await asyncio.Event().wait()
 
-service.Service._forget = hang
+service.Service._forget = fall_ill
 sys.exit(service.run(Path(sys.argv[1])))
 """
 
@@ -64,14 +69,23 @@ async def test_it_is_ready_when_ari_ami_and_store_are_there_and_then_tells_that_
         assert supervisor.told[-1] == "STOPPING=1"
 
 
-async def test_a_blocked_event_loop_is_killed_says_where_and_is_replaced(asterisk: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("illness", "said"),
+    [
+        ("time.sleep(60)", "in fall_ill"),  # a blocked event loop: the stack says where
+        ("self._ari._pipeline.send = hang", "Asterisk answers others but not us"),  # a client that is half alive
+    ],
+)
+async def test_an_ill_service_is_killed_says_why_and_is_replaced(
+    asterisk: Sandbox, tmp_path: Path, illness: str, said: str
+) -> None:
     config = company_in(asterisk, tmp_path)
-    command = (sys.executable, "-c", HANGS_ONCE, str(config), str(tmp_path / "hung"))
+    command = (sys.executable, "-c", ILL_ONCE.replace("ILLNESS", illness), str(config), str(tmp_path / "was ill"))
     async with supervised(config, command, watchdog_seconds=1.5) as (supervisor, _):
         await supervisor.heard("READY=1", times=2)
         first, second = supervisor.starts
         assert await first.ended() == -signal.SIGABRT
-        assert any("in hang" in line for line in first.words), "the stack of what hung"
+        assert any(said in line for line in first.lines)
         await supervisor.heard("WATCHDOG=1", times=supervisor.told.count("WATCHDOG=1") + 3)
         assert (supervisor.aborted, second.process.returncode) == (1, None)
 
