@@ -110,6 +110,8 @@ class ExactRings:
             log.warning("a leg could not be looked at: taken for 183", call=event.call, why=str(error))
 
     async def _end(self, enough: RungEnough) -> None:
+        if self._ring_of(enough.call, enough.extension) is None:
+            return  # our plan turned out not to be the one carried out
         try:
             began = self._clock()
             states = await asyncio.gather(*(self._state(leg) for leg in enough.legs))

@@ -201,9 +201,11 @@ class Interception:
             self.figures.took(time.monotonic() - event.at)
         except (ChannelGone, ChannelNotInStasis) as normal:
             self.figures.fallen[Fallen.LATE] += 1
+            self._records.undelivered(channel_id)
             log.debug("the call did not wait for its decision", call=channel_id, why=str(normal))
         except AriError as error:
             self.figures.fallen[Fallen.ASTERISK] += 1
+            self._records.undelivered(channel_id)
             log.warning("a decision did not reach Asterisk: left to the guard", call=channel_id, why=str(error))
 
     def _decided(self, channel: Channel, args: list[str]) -> str:

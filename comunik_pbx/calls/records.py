@@ -96,6 +96,7 @@ class Records:
         self._clock = clock
         self._open: OrderedDict[str, CallRecord] = OrderedDict()
         self._ended: OrderedDict[str, CallRecord] = OrderedDict()
+        self._undelivered: set[str] = set()
         self.usage = ForwardUsage()
         self.counted: Counter[tuple[str, str]] = Counter()
 
@@ -126,14 +127,19 @@ class Records:
 
     def ring(self, channel: str, extension: str) -> Ring | None:
         """The ring step of this extension in the plan we gave this channel (its newest); None if we gave none."""
-        record = self._open.get(channel)
-        passes = 2
-        while record is None and passes <= _MOST_PASSES:
-            record = self._open.get(_record_id(channel, passes))
-            passes += 1
-        if record is None:
+        record = self._newest(channel)
+        if record is None or record.id in self._undelivered:
             return None
         return next((step for step in record.steps if isinstance(step, Ring) and step.extension == extension), None)
+
+    def undelivered(self, channel: str) -> None:
+        """The plan did not reach this channel, or we do not know: another is carried out, whose rings are not ours."""
+        if (record := self._newest(channel)) is not None:
+            self._undelivered.add(record.id)
+
+    def _newest(self, channel: str) -> CallRecord | None:
+        ids = (_record_id(channel, passes) for passes in range(1, _MOST_PASSES + 1))
+        return next((self._open[record_id] for record_id in ids if record_id in self._open), None)
 
     def ended(self, end: CallEnd) -> CallRecord:
         """A call ended: its complete record. Told twice (by AMI and from AstDB), it counts once."""
@@ -165,6 +171,7 @@ class Records:
 
     def _remember(self, record: CallRecord) -> None:
         self.counted[record.decided.value, record.status if record.status in _STATUSES else "other"] += 1
+        self._undelivered.discard(record.id)
         self._ended[record.id] = record
         if len(self._ended) > _ENDED_REMEMBERED:
             self._ended.popitem(last=False)

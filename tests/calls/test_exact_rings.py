@@ -85,6 +85,21 @@ async def test_nothing_is_ended_by_a_look_that_took_too_long(ari: FakeAri, monke
     assert hung_up(ari) == []
 
 
+async def test_a_plan_that_turns_out_not_to_be_carried_out_ends_no_ringing(ari: FakeAri) -> None:
+    ari.legs = {"a": "Ringing", "b": "Ringing"}
+    carried_out = dict(RINGS)
+    async with ari.client() as client:
+        rings = ExactRings(client, lambda call, extension: carried_out.get((call, extension)))
+        running = asyncio.create_task(rings.run())
+        rings.heard(leg("b", LegNews.RINGING))
+        rings.heard(LegEvent("another", "101", "a", LegNews.RINGING))
+        carried_out.clear()
+        await asyncio.sleep(0.1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert ari.commands == []
+
+
 async def test_the_one_due_first_is_ended_first(ari: FakeAri) -> None:
     ari.legs = {"a": "Ringing", "b": "Ringing"}
     async with watching(ari) as rings:

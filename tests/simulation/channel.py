@@ -42,12 +42,13 @@ class Leg:
         self.began = began
         self.lives: float | None = None  # the first sign of life
         self.rang: float | None = None  # the first 180
+        self.latest = 0.0  # the first sign of the leg that showed one last
         self.answered: float | None = None
         self.peer = ""
 
     def shows_life(self, now: float, sign: str) -> None:
         """A leg rings: `sign` is 180, `180 SDP` or 183."""
-        self.lives = self.lives or now
+        self.lives, self.latest = self.lives or now, now
         if sign != "183":
             self.rang = self.rang or now
 

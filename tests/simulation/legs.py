@@ -85,6 +85,7 @@ class Rung:
         }
 
     def _tell(self, event: str, status: str) -> None:
+        self.asterisk.world.note("leg", self.caller.id, self.id, self.name, event, status, self.state)
         self.asterisk.dial_event(event, self, status)
 
 

@@ -194,10 +194,9 @@ class Truth:
     def rang_out(self, channel: Channel, asked: float, watched: bool) -> None:
         """Nobody answered a ring step of `asked` seconds. `watched`: the service was to end it."""
         one, leg, now = self.of(channel), channel.progress.leg, self._now()
-        since = leg.rang or leg.lives
-        if since is None:
+        if leg.lives is None:
             return
-        rang = now - since
+        rang = now - leg.latest  # who rang before it may have been gone before the service could look
         self._world.note("rang", one.id, f"{rang:.3f} of {asked:g}")
         if watched and one.decided == "live" and self._world.health.was_calm(one.came - 1.0, now):
             self.count("rings ended by the service")
