@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup check test demo run simulate fuzz bench faults clean
+.PHONY: help setup check test test-old demo run simulate fuzz bench faults clean
 
 help:  ## What there is to type
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(VENV)/.ready: pyproject.toml
 	@echo "Setting up $(VENV)/ (once; about half a minute)"
@@ -28,6 +28,9 @@ check: setup  ## ruff, mypy --strict, import-linter
 
 test: setup  ## All tests, those on a real Asterisk included
 	$(BIN)/python -m pytest
+
+test-old: setup  ## The calls on the oldest Asterisk supported (16.28, Debian 11's), fetched once
+	COMUNIK_SANDBOX_SUITE=bullseye $(BIN)/python -m pytest -m "pbx and not start_time" tests/stories tests/dialplan
 
 demo: setup  ## Real calls by real SIP phones through every kind of forward
 	$(BIN)/python -m comunik_pbx.sandbox demo

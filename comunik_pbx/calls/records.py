@@ -146,6 +146,7 @@ class Records:
         now = self._clock()
         record_id = _record_id(end.channel, end.passes)
         if (known := self._ended.get(record_id)) is not None and known.status != UNKNOWN:
+            self._sink.put(known)  # else whoever kept its end for us would do so for ever
             return known
         opened = self._open.pop(record_id, None)
         if end.passes > 1:  # ends come in their order: that of an earlier pass, if it is still open, has been missed

@@ -16,6 +16,9 @@ NOLOAD = (
     # other channel drivers and dialplan languages
     "chan_console", "chan_iax2", "chan_motif", "chan_unistim", "pbx_ael", "pbx_dundi", "pbx_lua", "pbx_realtime",
     "res_ael_share",
+    "chan_alsa", "chan_mgcp", "chan_oss", "chan_sip", "chan_skinny",
+    # what newer versions no longer have
+    "app_ices", "app_image", "app_macro", "app_nbscat", "app_url", "res_monitor",
     # databases, directories and telemetry
     "app_voicemail_odbc", "app_voicemail_imap", "cdr_adaptive_odbc", "cdr_odbc", "cdr_pgsql", "cdr_radius",
     "cdr_sqlite3_custom", "cdr_tds", "cdr_custom", "cdr_manager", "cel_custom", "cel_manager", "cel_odbc",

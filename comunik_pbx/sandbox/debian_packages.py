@@ -53,6 +53,22 @@ class Machine:
     triplet: str
     loader: str  # relative to the directory unpacked into
 
+    def loader_in(self, root: Path) -> Path:
+        """The program loader of what was unpacked into `root`."""
+        # Before Debian 12 it is in /lib, and the link in /lib64 leads out of the directory.
+        before = root / "lib" / self.triplet / Path(self.loader).name
+        return before if before.exists() else root / self.loader
+
+    def libraries_in(self, root: Path) -> str:
+        """Where that loader is to look for libraries."""
+        places = (root / "usr/lib" / self.triplet, root / "lib" / self.triplet, root / "usr/lib")
+        return ":".join(str(place) for place in places if place.is_dir())
+
+    def modules_in(self, root: Path) -> Path:
+        """Asterisk's modules (`astmoddir`)."""
+        usual = root / "usr/lib" / self.triplet / "asterisk/modules"
+        return usual if usual.is_dir() else root / "usr/lib/asterisk/modules"
+
     @classmethod
     def this(cls) -> "Machine":
         """Of the machine we run on, by `dpkg --print-architecture`; raises `PackagesUnavailable` for unknown ones."""
@@ -122,15 +138,17 @@ def _deb822(text: str) -> Iterator[Source]:
                 yield Source(uri.rstrip("/"), suite, tuple(fields.get("components", "").split()), key_file)
 
 
-def choose_sources(sources: Sequence[Source], os_release: str, keyrings: Path) -> list[Source]:
-    """The sources to take Asterisk from, given the machine's own and its /etc/os-release.
+def choose_sources(
+    sources: Sequence[Source], os_release: str, keyrings: Path, suite: str | None = None
+) -> list[Source]:
+    """The sources to take Asterisk from, given the machine's own and its /etc/os-release; of that suite, if given.
 
     Debian and what derives from it: the machine's Debian mirror, suite testing. Ubuntu: the archive's own suites,
     with `universe`, where Asterisk is. Raises `PackagesUnavailable` if the machine has no such mirror.
     """
     fields = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
     ident, codename = (fields.get(name, "").strip('"') for name in ("ID", "VERSION_CODENAME"))
-    if ident == "ubuntu":
+    if ident == "ubuntu" and suite is None:
         own = [s for s in sources if s.suite in (codename, f"{codename}-updates", f"{codename}-security")]
         archive = [s for s in own if "main" in s.components or "universe" in s.components]
         chosen = {(s.uri, s.suite): Source(s.uri, s.suite, ("main", "universe"), s.signed_by) for s in archive}
@@ -142,7 +160,7 @@ def choose_sources(sources: Sequence[Source], os_release: str, keyrings: Path) -
         if "main" in source.components and name == "debian":
             key = keyrings / "debian-archive-keyring.gpg"
             signed_by = str(key) if key.is_file() else source.signed_by
-            return [Source(source.uri, DEBIAN_SUITE, ("main",), signed_by)]
+            return [Source(source.uri, suite or DEBIAN_SUITE, ("main",), signed_by)]
     raise PackagesUnavailable(_NO_MIRROR.format(where="Debian mirror"))
 
 
@@ -152,8 +170,10 @@ _NO_MIRROR = (
 )
 
 
-def unpack(root: Path, say: Say) -> None:
+def unpack(root: Path, say: Say, suite: str | None = None) -> None:
     """Fetch and unpack `PACKAGES` into `root`, unless that was done before; progress goes to `say`.
+
+    `suite` is another Debian release to take Asterisk alone from, such as `bullseye`.
 
     An unpacking that was interrupted is done again from the start (downloaded packages are kept).
     Raises `PackagesUnavailable` in one sentence if apt, network or disk space is missing.
@@ -178,15 +198,16 @@ def unpack(root: Path, say: Say) -> None:
         )
     release = Path("/etc/os-release")
     sources = choose_sources(
-        machine_sources(), release.read_text() if release.is_file() else "", Path("/usr/share/keyrings")
+        machine_sources(), release.read_text() if release.is_file() else "", Path("/usr/share/keyrings"), suite
     )
+    packages = PACKAGES if suite is None else (*(p for p in PACKAGES if p != "sip-tester"), "asterisk-voicemail")
     (apt / "sources.list").write_text("".join(source.line() for source in sources))
     (apt / "status").touch()
     options = _apt_options(apt)
-    say(f"Asterisk is not installed: fetching it from {sources[0].uri} ({sources[0].suite}), about 133 MB, once")
+    say(f"fetching Asterisk from {sources[0].uri} ({sources[0].suite}), about 133 MB, once")
     _apt(["apt-get", *options, "update"], "reading the package lists")
     _apt(
-        ["apt-get", *options, "--yes", "--download-only", "install", *PACKAGES],
+        ["apt-get", *options, "--yes", "--download-only", "install", *packages],
         "downloading",
         watch=(apt / "cache/archives", say),
     )
@@ -199,7 +220,7 @@ def unpack(root: Path, say: Say) -> None:
     partial.mkdir(parents=True)
     for archive in archives:
         _run(["dpkg-deb", "-x", str(archive), str(partial)], f"unpacking {archive.name}")
-    if not (partial / machine.loader).exists() or not (partial / "usr/sbin/asterisk").exists():
+    if not machine.loader_in(partial).exists() or not (partial / "usr/sbin/asterisk").exists():
         raise PackagesUnavailable(f"the packages unpacked into {partial} hold no Asterisk for {machine.triplet}")
     (partial / COMPLETE).touch()
     partial.rename(root)

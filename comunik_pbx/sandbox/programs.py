@@ -28,17 +28,24 @@ class Program:
 def find_asterisk(root: Path, say: Say) -> Program:
     """The installed Asterisk of version `OLDEST` or newer, else the one unpacked into `root` (fetched if need be).
 
-    Raises `PackagesUnavailable` if there is neither.
+    With COMUNIK_SANDBOX_SUITE it is that Debian release's, unpacked beside `root`: `bullseye` has 16.28, the oldest
+    supported. Raises `PackagesUnavailable` if there is none.
     """
-    installed = shutil.which("asterisk", path=_path())
-    if installed:
+    suite = os.environ.get("COMUNIK_SANDBOX_SUITE")
+    if suite:
+        if not re.fullmatch("[a-z]+", suite):
+            raise PackagesUnavailable(
+                f"COMUNIK_SANDBOX_SUITE is {suite!r}: it names a Debian release, such as bullseye"
+            )
+        root = root.with_name(f"{root.name}-{suite}")
+    elif installed := shutil.which("asterisk", path=_path()):
         version = _version([installed, "-V"], r"Asterisk\s+(?:certified[/-])?(\d+[\w.~-]*)")
         if version and int(re.split(r"\D", version)[0]) >= OLDEST:
             data = _installed_data()
             say(f"using the installed Asterisk {version} ({installed})")
             return Program((installed,), version, installed, {"astdatadir": data} if data else {})
         say(f"the installed Asterisk ({installed}) is {version or 'of unknown version'}, {OLDEST} or newer is needed")
-    debian_packages.unpack(root, say)
+    debian_packages.unpack(root, say, suite)
     command, machine = _unpacked(root, "usr/sbin/asterisk")
     version = _version([*command, "-V"], r"Asterisk\s+(\d+[\w.~-]*)")
     if not version:
@@ -46,7 +53,7 @@ def find_asterisk(root: Path, say: Say) -> Program:
     version = version.partition("~")[0]
     say(f"using Asterisk {version} unpacked in {root}")
     directories = {
-        "astmoddir": root / "usr/lib" / machine.triplet / "asterisk/modules",
+        "astmoddir": machine.modules_in(root),
         "astdatadir": root / "usr/share/asterisk",
     }
     return Program(command, version, str(root), directories)
@@ -71,9 +78,9 @@ def _path() -> str:
 
 def _unpacked(root: Path, program: str) -> tuple[tuple[str, ...], Machine]:
     machine = Machine.this()
-    libraries = root / "usr/lib" / machine.triplet
     # Debian links private libraries from here by rpath or alternatives, which only work at /usr.
-    return (str(root / machine.loader), "--library-path", str(libraries), str(root / program)), machine
+    loader = str(machine.loader_in(root))
+    return (loader, "--library-path", machine.libraries_in(root), str(root / program)), machine
 
 
 def _version(command: list[str], pattern: str) -> str | None:

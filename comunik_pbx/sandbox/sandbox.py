@@ -194,7 +194,7 @@ async def running(
             layout.description.unlink(missing_ok=True)
             await sandbox.stop_service()
             layout.description.unlink(missing_ok=True)
-            await asterisk.stop()
+            await sandbox.asterisk.stop()  # perhaps another one than at first
 
 
 def _load(path: Path) -> configuration.Config:

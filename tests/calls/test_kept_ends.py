@@ -96,7 +96,24 @@ async def test_told_by_ami_too_it_is_one_record() -> None:
         await turns()
         kept.collect()
         await turns()
-        assert len(sink.records) == 1
+        assert len({record.id for record in sink.records}) == 1
+
+
+async def test_an_end_that_comes_back_is_deleted_again() -> None:
+    """Asterisk was killed before its database had noted on disk that the entry was deleted."""
+    database = FakeAstDB(REPORT)
+    async with collecting(database) as (kept, sink):
+        await turns()
+        kept.stored(sink.records)
+        await turns()
+        assert database.entries == {}
+        before = len(sink.records)
+        database.entries = FakeAstDB(REPORT).entries
+        kept.collect()
+        await turns()
+        kept.stored(sink.records[before:])
+        await turns()
+        assert database.entries == {}
 
 
 async def test_what_cannot_be_read_goes() -> None:

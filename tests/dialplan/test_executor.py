@@ -178,6 +178,7 @@ async def test_a_number_that_refuses_is_not_called_again(
     assert [step.status for step in (await events.record("101")).steps][1:] == ["SKIPPED", "END"]
 
 
+@pytest.mark.start_time
 async def test_a_dead_trunk_after_a_busy_phone(pbx: Sandbox, publish: Publish, events: Events) -> None:
     """Asterisk leaves HANGUPCAUSE as the busy phone set it: it must not pass for the far end's."""
     await publish("101", ring(), forward(), forward("backup"), End(19))

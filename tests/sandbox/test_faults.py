@@ -79,6 +79,7 @@ async def test_the_proxy_refuses_and_accepts_again() -> None:
 @pytest.mark.asyncio(loop_scope="session")
 async def test_no_call_is_lost_whatever_fails(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     """A few seconds of each kind; `make faults` does it in earnest."""
+    await sandbox.console("database deltree comunik-ended")  # what other tests, without the service, have left
     async with company_of(sandbox), faults.instrumented(sandbox):
         await faults_load.prepare(sandbox)
         try:

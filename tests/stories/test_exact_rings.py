@@ -114,6 +114,7 @@ async def test_answered_at_the_last_moment(company: Company, left: float) -> Non
     assert told(await company.record()) == "external live: ring 111 ANSWER/16 -> answered"
 
 
+@pytest.mark.start_time
 async def test_a_phone_that_never_rings_is_given_up(company: Company) -> None:
     await company.forwards("111", "external", NOBODY, rings=12)
     async with (
