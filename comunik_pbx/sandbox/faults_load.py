@@ -28,6 +28,7 @@ PLACES = {TO_OUTSIDE: f"carrier {MOBILE}", TO_COLLEAGUE: "phone 102", TO_PHONE: 
 """What is called, and where that call must arrive."""
 
 RING_SECONDS = 0.1
+QUIET_SECONDS = 1.0
 PUBLISHED_WITHIN = 15.0
 RECORDED_WITHIN = 30.0
 PATIENCE_SECONDS = 45.0
@@ -160,6 +161,7 @@ class _Seen:
 
     def in_asterisks_hands(self, number: str) -> bool:
         first, last = self.placed[number]
+        last += RING_SECONDS + QUIET_SECONDS  # a caller says nothing while it rings
         return any(start <= last and first <= end for start, end in self.away)
 
 

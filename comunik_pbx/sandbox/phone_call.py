@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from comunik_pbx.sandbox.phones import Line
 
 NOT_ANSWERS = (100, 401, 407)  # trying, and the digest challenges: no news for a story
-HEARD_SECONDS = 4.0
+HEARD_SECONDS = 10.0
 HEARD_WINDOWS = 3  # in a row, 0.3 s: a tone that is there, not a click
 SPEECH_WINDOWS = 4  # of the last 10
-ENDS_SECONDS = 5.0
+ENDS_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class PhoneCall:
             return
         raise NotHeard(f"{self.line.name} should hear nothing, and hears {self._sounds()}")
 
-    async def receives_digits(self, digits: str, within: float = 5.0) -> None:
+    async def receives_digits(self, digits: str, within: float = 10.0) -> None:
         """Wait until the other side has pressed `digits`."""
         await self._until(lambda: digits in self.digits, within, f"did not receive the digits {digits}")
 

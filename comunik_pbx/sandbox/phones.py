@@ -38,7 +38,7 @@ from comunik_pbx.sandbox.sip_message import SipMessage
 from comunik_pbx.sandbox.softphone_process import Event, Relay, SoftphoneProcess
 from comunik_pbx.sandbox.tones import FREQUENCIES
 
-RINGS_SECONDS = 5.0
+RINGS_SECONDS = 10.0
 
 
 class Line:
@@ -105,7 +105,7 @@ class Phone(Line):
         """Leave the registrar; the phone can no longer be rung."""
         await self._station.softphone.request("unregister", account=self._handle)
 
-    async def lamp(self, lit: bool = True, within: float = 5.0) -> None:
+    async def lamp(self, lit: bool = True, within: float = 15.0) -> None:
         """Wait until the message lamp is on (or off): Messages-Waiting in a NOTIFY (RFC 3842)."""
 
         def last() -> bool | None:

@@ -32,8 +32,8 @@ from comunik_pbx.sandbox.sandbox import Sandbox
 from comunik_pbx.sandbox.sip_message import SipMessage
 
 POLL_SECONDS = 0.02  # SIPp tells what it does only in its message file
-WAIT_SECONDS = 5.0
-REGISTER_SECONDS = 5.0
+WAIT_SECONDS = 10.0
+REGISTER_SECONDS = 10.0
 REPEATS_SECONDS = 17.0  # the longest pause of an INVITE that nobody answers is 16 s (Timer A, RFC 3261 17.1.1.2)
 
 _REASONS = {

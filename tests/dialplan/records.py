@@ -67,7 +67,7 @@ class Events:
                 self._seen.append(Reported(headers))
                 self._news.set()
 
-    async def record(self, called: str, within: float = 5.0) -> Reported:
+    async def record(self, called: str, within: float = 15.0) -> Reported:
         """The next report of a call to `called`; each is given once."""
         async with asyncio.timeout(within):
             while True:

@@ -13,9 +13,9 @@ from comunik_pbx.sandbox.phones import IncomingCall
 from comunik_pbx.sandbox.sandbox import Sandbox
 from comunik_pbx.store import CallRow, Store
 
-FOLLOWS_SECONDS = 5.0
+FOLLOWS_SECONDS = 15.0
 
-RECORD_SECONDS = 5.0
+RECORD_SECONDS = 15.0
 
 CYCLE_SECONDS = 1.0
 """A ring in the stories: short, so that they are told quickly (tests/stories/rings_in_france is in real time)."""
