@@ -173,6 +173,7 @@ class Service:
                     "forgetting": self._forget(),
                     "watchdog": self._watch(),
                     "metrics": self._measure(),
+                    "portal": self._portal(),
                     "records": self._writer.run(),
                 }.items()
             ]
@@ -209,6 +210,17 @@ class Service:
                 ami_connected=lambda: self._ami.connected,
             )
             await serve_metrics(address, figures)
+        await asyncio.Event().wait()
+
+    async def _portal(self) -> None:
+        """Offer the portal, if the configuration says where."""
+        if self._config.portal.listen is not None:
+            from comunik_pbx.portal import PortalRules, serve_portal  # noqa: PLC0415  not loaded where it is not offered
+
+            rules = PortalRules(
+                self._store, lambda: self._config, lambda: self._snapshot, self._records, self._read_rules
+            )
+            await serve_portal(self._config, rules, self._store, self._ari)
         await asyncio.Event().wait()
 
     async def _ready(self) -> None:
@@ -369,6 +381,9 @@ def _only_by_restart(running: Config, wanted: Config) -> Iterator[str]:
         yield "store.url"
     if running.metrics_listen != wanted.metrics_listen:
         yield "metrics.listen"
+    for field in fields(running.portal):
+        if getattr(running.portal, field.name) != getattr(wanted.portal, field.name):
+            yield f"portal.{field.name}"
 
 
 def call_row(record: CallRecord) -> CallRow:

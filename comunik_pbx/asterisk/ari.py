@@ -81,11 +81,16 @@ class _Variable(msgspec.Struct, frozen=True):
     value: str
 
 
+class _Value(msgspec.Struct, frozen=True):
+    value: str = ""
+
+
 _encode = msgspec.json.Encoder().encode
 _info = msgspec.json.Decoder(AsteriskInfo)
 _application = msgspec.json.Decoder(Application)
 _channel = msgspec.json.Decoder(Channel)
 _channels = msgspec.json.Decoder(list[Channel])
+_value = msgspec.json.Decoder(_Value)
 _refusal = msgspec.json.Decoder(_Refusal)
 _JSON = {"Content-Type": "application/json"}
 
@@ -378,6 +383,32 @@ class _Channels:
         """POST /channels/{channelId}/variable; the value is not expanded again by the dialplan."""
         path = f"/channels/{quote(channel_id, safe='')}/variable"
         await self._client.request("POST", path, _encode(_Variable(variable, value)))
+
+    async def originate(
+        self, endpoint: str, channel_id: str, *, context: str, extension: str, caller_id: str, ring_seconds: int
+    ) -> None:
+        """POST /channels: ring an endpoint (`PJSIP/101`) for `ring_seconds`; who answers goes into the dialplan.
+
+        `channel_id` is ours to choose. Raises AriError if the endpoint cannot be called.
+        """
+        wanted = {
+            "endpoint": endpoint,
+            "context": context,
+            "extension": extension,
+            "priority": 1,
+            "callerId": caller_id,
+            "timeout": ring_seconds,
+        }
+        await self._client.request("POST", f"/channels/{quote(channel_id, safe='')}", _encode(wanted))
+
+    async def variable(self, channel_id: str, name: str) -> str:
+        """GET /channels/{channelId}/variable, empty if it is not set. Raises ChannelGone."""
+        path = f"/channels/{quote(channel_id, safe='')}/variable?variable={quote(name, safe='')}"
+        try:
+            return _read(_value, await self._client.request("GET", path)).value
+        except ChannelGone:
+            await self.get(channel_id)  # 404 says both: no such channel, no such variable
+            return ""
 
     async def continue_(
         self, channel_id: str, *, context: str = "", extension: str = "", priority: int | None = None

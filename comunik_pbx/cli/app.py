@@ -10,6 +10,7 @@ from comunik_pbx.cli.explain import explain
 from comunik_pbx.cli.init import init
 from comunik_pbx.cli.rules import rules
 from comunik_pbx.cli.serving import reload, run
+from comunik_pbx.cli.user import user
 
 app = typer.Typer(
     help="Call forwarding for Asterisk: every incoming call goes where the called user's rules say.",
@@ -40,4 +41,5 @@ app.command()(explain)
 app.add_typer(rules, name="rules")
 app.command()(calls)
 app.command()(reload)
+app.add_typer(user, name="user")
 app.command()(init)

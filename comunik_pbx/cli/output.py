@@ -143,3 +143,10 @@ def moment(written: str, option: str) -> datetime:
 def shown(when: datetime | None) -> str:
     """A moment in local time, to the minute."""
     return "" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def who() -> str:
+    """Who asks, for the history: `cli:USER`."""
+    from comunik_pbx.config.loading import user_name  # noqa: PLC0415
+
+    return f"cli:{os.environ.get('SUDO_USER') or user_name()}"

@@ -14,7 +14,18 @@ from comunik_pbx.config.problems import ConfigError, ConfigProblems, NoConfig, P
 from comunik_pbx.forwarding.directory import Directory
 from comunik_pbx.forwarding.rules import Rules
 
-__all__ = ["Asterisk", "Config", "ConfigError", "ConfigProblems", "NoConfig", "Problem", "find", "hint", "load"]
+__all__ = [
+    "Asterisk",
+    "Config",
+    "ConfigError",
+    "ConfigProblems",
+    "NoConfig",
+    "Portal",
+    "Problem",
+    "find",
+    "hint",
+    "load",
+]
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,16 @@ class Asterisk:
     ami_port: int
     ami_user: str
     ami_password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Portal:
+    """Where the portal is: `listen` is host and port, None if it is not offered; `url` has no slash at its end."""
+
+    listen: tuple[str, int] | None = None
+    url: str = ""
+    dial_context: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +72,7 @@ class Config:
     announce_forward: bool
     keep_days: int
     metrics_listen: tuple[str, int] | None = None
+    portal: Portal = Portal()
     notes: tuple[str, ...] = ()
 
 
@@ -70,7 +92,7 @@ def load(path: Path, *, secrets: bool = True) -> Config:
     passwords = [checker.password(which) if secrets else "" for which in ("ari", "ami")]
     store_url = checker.store_url()
     ari_url = checker.ari_url()
-    metrics_listen = checker.metrics_listen()
+    metrics_listen, portal_listen = checker.metrics_listen(), checker.portal_listen()
     if written.problems or checker.general is None or directory is None:
         order = {str(file): place for place, file in enumerate(written.files)}
         raise ConfigProblems(sorted(written.problems, key=lambda problem: order.get(problem.file, len(order))))
@@ -96,5 +118,11 @@ def load(path: Path, *, secrets: bool = True) -> Config:
         announce_forward=checker.prompts.announce_forward,
         keep_days=checker.records.keep_days,
         metrics_listen=metrics_listen,
+        portal=Portal(
+            listen=portal_listen,
+            url=checker.portal.url or f"http://{checker.portal.listen or ''}",
+            dial_context=checker.portal.dial_context,
+            trusted_proxies=tuple(checker.portal.trusted_proxies),
+        ),
         notes=tuple(written.notes),
     )

@@ -5,6 +5,7 @@ mistake is one message.
 """
 
 import difflib
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -45,6 +46,7 @@ class Checker:
         self.prompts = self.section(settings.Prompts, "prompts")
         self.records = self.section(settings.Records, "records")
         self.metrics = self.section(settings.Metrics, "metrics")
+        self.portal = self.section(settings.Portal, "portal")
 
     def section(self, model: type[T], name: str) -> T:
         """A table that stands once and of which every key has a default."""
@@ -353,12 +355,25 @@ class Checker:
 
     def metrics_listen(self) -> tuple[str, int] | None:
         """Host and port for metrics."""
-        if self.metrics.listen is None:
+        return self._listen("metrics", self.metrics)
+
+    def portal_listen(self) -> tuple[str, int] | None:
+        """Host and port of the portal."""
+        for place, network in enumerate(self.portal.trusted_proxies):
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                right = settings.right(settings.Portal.model_fields["trusted_proxies"])
+                self.written.refuse(("portal", "trusted_proxies", f"[{place}]"), f'is "{network}"', right)
+        return self._listen("portal", self.portal)
+
+    def _listen(self, name: str, table: settings.Metrics | settings.Portal) -> tuple[str, int] | None:
+        if table.listen is None:
             return None
-        host, _, port = self.metrics.listen.rpartition(":")
+        host, _, port = table.listen.rpartition(":")
         if not 0 < int(port) < 65536:
-            right = settings.right(settings.Metrics.model_fields["listen"])
-            self.written.refuse(("metrics", "listen"), f'"{self.metrics.listen}" has no usable port', right)
+            right = settings.right(type(table).model_fields["listen"])
+            self.written.refuse((name, "listen"), f'"{table.listen}" has no usable port', right)
         return host.strip("[]"), int(port)
 
     def ari_url(self) -> str:

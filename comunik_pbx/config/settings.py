@@ -231,6 +231,36 @@ class Metrics(Table):
     )
 
 
+class Portal(Table):
+    """`[portal]`: the pages where users set their forwarding."""
+
+    listen: str | None = setting(
+        None,
+        shown="not offered",
+        right='an address and a port, such as "127.0.0.1:8080"',
+        why="Where the portal answers, in clear HTTP: beyond loopback put a reverse proxy with TLS before it.",
+        pattern=LISTEN,
+    )
+    url: str | None = setting(
+        None,
+        shown="http:// and `listen`",
+        right='an address such as "https://portal.example.com", without a path',
+        why="What people type: links of invitations begin with it.",
+        pattern=r"^https?://[^\s/?#@]+$",
+    )
+    dial_context: Name | None = setting(
+        None,
+        shown="the keypad does not call",
+        right='a context of extensions.conf, such as "from-phones"',
+        why="Where calls from the keypad enter your dialplan, as if dialled on the user's phone.",
+    )
+    trusted_proxies: list[str] = setting(
+        [],
+        right='a list of addresses or networks, such as ["127.0.0.1"]',
+        why="Whose X-Forwarded-For and X-Forwarded-Proto are believed: the reverse proxy alone.",
+    )
+
+
 class Trunk(Table):
     """`[trunks.NAME]`: a way outside. They are tried in the order of the file."""
 
@@ -383,6 +413,7 @@ TABLES: dict[str, type[Table]] = {
     "prompts": Prompts,
     "records": Records,
     "metrics": Metrics,
+    "portal": Portal,
 }
 NAMED_TABLES: dict[str, type[Table]] = {"trunks": Trunk, "extensions": Extension}
 

@@ -126,6 +126,7 @@ def comunik_toml(layout: Layout, includes: tuple[Path, ...] = (), database: str 
         f'ami_host = "{addresses.host}"\nami_port = {addresses.ami}\nami_user = "{AMI_USER}"\n'
         'ami_password_file = "ami.secret"',
         f'[store]\nurl = "sqlite:///{database}"',
+        f'[portal]\nlisten = "{addresses.host}:{addresses.portal}"\ndial_context = "from-phones"',
         "[ringing]\ndefault_rings = 6",
         '[forwarding]\nmax_hops = 5\nallowed_countries = ["FR"]\ndeny = ["+33899*"]',
     ]

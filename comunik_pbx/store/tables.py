@@ -16,6 +16,7 @@ from sqlalchemy import (
     Dialect,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD = "0001"  # the newest migration; a test compares
+HEAD = "0003"  # the newest migration; a test compares
 
 
 class Moment(TypeDecorator[datetime]):
@@ -147,4 +148,79 @@ service = Table(
     Column("config", Text, nullable=False),
     Column("loaded_at", Moment, nullable=False),
     Column("load_outcome", Text, nullable=False),
+)
+
+# Who may sign in to the portal. Secrets are kept as hashes only.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text),
+    Column("language", Text),
+    Column("theme", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("password_changed_at", Moment),
+    CheckConstraint("role IN ('user', 'admin')", name="role"),
+    CheckConstraint("theme IN ('system', 'light', 'dark')", name="theme"),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("full_name", Text, nullable=False),
+    Column("department", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("photo", Integer, nullable=False),  # counts its changes; 0 for none
+    Column("photo_png", LargeBinary),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("browser", Text, nullable=False),
+    Index(None, "account"),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("scopes", Text, nullable=False),  # separated by spaces
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("used_at", Moment),
+)
+
+# Append-only (triggers refuse the rest).
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index(None, "account"),
+    sqlite_autoincrement=True,
 )

@@ -39,7 +39,7 @@ def changed(old: str, new: str) -> str:
 DIAL = 'right: a dial string with {number}, such as "PJSIP/{number}@carrier"'
 ENDPOINTS = 'right: a list of PJSIP endpoint names, such as ["101"]; [] if there is no phone'
 NUMBER = '"voicemail", an extension, or a telephone number such as +33612345678'
-KEYS = "asterisk, country, extensions, forwarding, include, language, metrics, prompts, records, ringing, store, trunks"
+KEYS = "asterisk, country, extensions, forwarding, include, language, metrics, portal, prompts, records, ringing, store, trunks"
 
 BAD = {
     "syntax": (

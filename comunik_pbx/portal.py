@@ -1,0 +1,162 @@
+"""The portal within the service: what it needs, given from the store, the snapshot and the calls."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from comunik_pbx.asterisk.ari import AriClient
+from comunik_pbx.asterisk.errors import AsteriskError
+from comunik_pbx.calls.dialling import Dialling, NoPhone
+from comunik_pbx.calls.records import Records
+from comunik_pbx.calls.snapshot import SnapshotSource
+from comunik_pbx.config import Config
+from comunik_pbx.forwarding.directory import Directory, Extension
+from comunik_pbx.forwarding.plan import Usage
+from comunik_pbx.forwarding.refusals import Refusal
+from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind, Rules, effective
+from comunik_pbx.forwarding.saving import refusal_to_save
+from comunik_pbx.store import CallRow, Change, Store
+from comunik_pbx.web.app import portal
+from comunik_pbx.web.needs import Needs, PhoneMissing, Unavailable
+from comunik_pbx.web.serving import serve
+
+
+class PortalRules:
+    """Rules for the portal: changed in the store, and in force before it is said so."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Callable[[], Config],
+        snapshot: SnapshotSource,
+        records: Records,
+        take_over: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._config = config
+        self._snapshot = snapshot
+        self._records = records
+        self._take_over = take_over
+
+    def directory(self) -> Directory:
+        """The company as the newest configuration says."""
+        return self._snapshot().directory
+
+    def usage(self, now: datetime) -> Mapping[str, Usage]:
+        """Forwarded calls to outside, by extension."""
+        return self._records.usage.at(now)
+
+    def files(self) -> Sequence[str]:
+        """The files of the configuration."""
+        return [str(file) for file in self._config().files]
+
+    async def in_force(self) -> Rules:
+        """The rules as the next call meets them."""
+        return self._snapshot().rules
+
+    async def save(self, rule: Rule, *, by: str) -> Refusal | None:
+        """Set a rule, or say why not."""
+        rules = effective(self._config().default_rules, await self._store.rules())
+        if refusal := refusal_to_save(rule, self.directory(), rules):
+            return refusal
+        await self._put(rule, by)
+        return None
+
+    async def switch(self, extension: str, kind: RuleKind, enabled: bool, *, by: str) -> Refusal | None:
+        """Switch a rule on or off; a default of the configuration becomes the user's own."""
+        stored = await self._store.rules()
+        rules = effective(self._config().default_rules, stored)
+        present: Rule | None = getattr(rules.get(extension, ExtensionRules()), kind)
+        if present is None:
+            raise KeyError(f"{extension}/{kind}")
+        wanted = msgspec.structs.replace(present, enabled=enabled, locked=False)
+        if (enabled or present.locked) and (refusal := refusal_to_save(wanted, self.directory(), rules)):
+            return refusal
+        if getattr(stored.get(extension, ExtensionRules()), kind) is None:
+            await self._put(wanted, by)
+        else:
+            await self._store.set_enabled(extension, kind, enabled, by=by)
+            await self._take_over()
+        return None
+
+    async def clear(self, extension: str, kind: RuleKind, *, by: str) -> Refusal | None:
+        """Forget a user's rule; the configuration's default acts again. Raises KeyError if there is none."""
+        stored, defaults = await self._store.rules(), self._config().default_rules
+        if getattr(stored.get(extension, ExtensionRules()), kind) is None:
+            raise KeyError(f"{extension}/{kind}")
+        default: Rule | None = getattr(defaults.get(extension, ExtensionRules()), kind)
+        if default is not None and not default.locked:
+            its = stored[extension]
+            without = {**stored, extension: msgspec.structs.replace(its, **{kind.value: None})}
+            if refusal := refusal_to_save(default, self.directory(), effective(defaults, without)):
+                return refusal
+        await self._store.clear_rule(extension, kind, by=by)
+        await self._take_over()
+        return None
+
+    async def history(self, extension: str | None, limit: int) -> list[Change]:
+        """Who changed which rule when."""
+        return await self._store.history(extension, limit)
+
+    async def calls(self, limit: int = 50, extension: str | None = None) -> list[CallRow]:
+        """The newest calls first."""
+        return await self._store.calls(limit, extension)
+
+    async def _put(self, rule: Rule, by: str) -> None:
+        await self._store.set_rule(
+            rule.extension,
+            rule.kind,
+            rule.to,
+            rings=rule.rings,
+            until=rule.until,
+            enabled=rule.enabled,
+            by=by,
+        )
+        await self._take_over()
+
+
+class PortalPhone:
+    """The keypad's calls."""
+
+    def __init__(self, dialling: Dialling) -> None:
+        self._dialling = dialling
+
+    async def call(self, extension: Extension, number: str) -> None:
+        """Ring the extension's own phone, then dial. Raises PhoneMissing and Unavailable."""
+        try:
+            await self._dialling.call(extension, number)
+        except NoPhone as error:
+            raise PhoneMissing from error
+        except AsteriskError as error:
+            raise Unavailable(str(error)) from error
+
+    async def progress(self, extension: str) -> AsyncGenerator[str, None]:
+        """How the extension's call goes."""
+        try:
+            async for state in self._dialling.progress(extension):
+                yield state
+        except AsteriskError as error:
+            raise Unavailable(str(error)) from error
+
+    async def hang_up(self, extension: str) -> bool:
+        """End the extension's call."""
+        try:
+            return await self._dialling.hang_up(extension)
+        except AsteriskError as error:
+            raise Unavailable(str(error)) from error
+
+
+async def serve_portal(config: Config, rules: PortalRules, store: Store, ari: AriClient) -> None:
+    """Offer the portal until cancelled, where the configuration says."""
+    assert config.portal.listen is not None  # noqa: S101
+    needs = Needs(
+        accounts=store.accounts,
+        rules=rules,
+        calls=rules,
+        phone=PortalPhone(Dialling(ari, config.portal.dial_context)) if config.portal.dial_context else None,
+        clock=lambda: datetime.now(UTC),
+        language=config.language,
+        url=config.portal.url,
+    )
+    await serve(portal(needs), config.portal.listen, config.portal.trusted_proxies)

@@ -1,0 +1,75 @@
+"""The portal's application: every route, and what is said when something is wrong."""
+
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.staticfiles import StaticFiles
+
+from comunik_pbx.web import admin, forwarding, home, keypad, preferences, profile, security, sign_in
+from comunik_pbx.web.needs import Needs, Unavailable
+from comunik_pbx.web.pages import STATIC, Away, NotAllowed, NotFound, Visitor, static_version
+from comunik_pbx.web.protection import Protection
+
+PAGES = (home, sign_in, forwarding, keypad, profile, preferences, security, admin)
+
+
+class _Kept(StaticFiles):
+    """Static files under an address that changes with them."""
+
+    def file_response(self, *args: object, **kwargs: object) -> Response:
+        """A file that a browser may keep for a year."""
+        answer = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
+        answer.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return answer
+
+
+def portal(needs: Needs) -> FastAPI:
+    """The whole portal, an ASGI application."""
+    app = FastAPI(
+        title="comunik-pbx",
+        middleware=[Middleware(Protection)],
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers={
+            Away: _away,
+            NotAllowed: _not_allowed,
+            NotFound: _not_found,
+            Unavailable: _unavailable,
+            HTTPException: _http,
+        },
+    )
+    app.state.needs = needs
+    for page in PAGES:
+        app.include_router(page.router, include_in_schema=False)
+    app.mount(f"/static/{static_version()}", _Kept(directory=STATIC))
+    return app
+
+
+async def _away(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Away)  # noqa: S101
+    return RedirectResponse(error.to, status_code=303)
+
+
+async def _not_allowed(request: Request, _: Exception) -> Response:
+    who = Visitor(request, request.app.state.needs)
+    return who.show("wrong.html", 403, wrong=who.text("This is not for you, or the page was too old. Go back."))
+
+
+async def _not_found(request: Request, _: Exception) -> Response:
+    who = Visitor(request, request.app.state.needs)
+    return who.show("wrong.html", 404, wrong=who.text("There is no such page."))
+
+
+async def _unavailable(request: Request, _: Exception) -> Response:
+    who = Visitor(request, request.app.state.needs)
+    wrong = who.text("This cannot be done at the moment; nothing was changed. Please try again.")
+    return who.show("wrong.html", 503, wrong=wrong)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    who = Visitor(request, request.app.state.needs)
+    words = {404: who.text("There is no such page."), 405: who.text("This page cannot do that.")}
+    return who.show("wrong.html", error.status_code, wrong=words.get(error.status_code, str(error.detail)))

@@ -1,0 +1,249 @@
+"""Where one's calls go: three cards, what is in force now, and a test of it."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from starlette.datastructures import FormData
+
+from comunik_pbx.forwarding.call import Call, Caller
+from comunik_pbx.forwarding.directory import Directory
+from comunik_pbx.forwarding.explain import words
+from comunik_pbx.forwarding.plan import plan
+from comunik_pbx.forwarding.refusals import Refusal, RefusalCode
+from comunik_pbx.forwarding.rules import (
+    MAX_RINGS,
+    Destination,
+    ExtensionRules,
+    Rule,
+    RuleKind,
+    ToExtension,
+    ToNumber,
+    ToVoicemail,
+)
+from comunik_pbx.forwarding.saving import read_destination
+from comunik_pbx.web.pages import Member, NotFound, form, go, member, word
+from comunik_pbx.web.showing import destination, in_force, rings, seconds_of, shown_number, step
+
+router = APIRouter()
+
+
+@router.get("/forwarding")
+async def show(caller: str = "", who: Member = Depends(member)) -> Response:
+    """The page; with `caller` it says where a call from there would go."""
+    return await _page(who, caller=caller[:40])
+
+
+@router.post("/forwarding/{kind}")
+async def save(kind: str, who: Member = Depends(member), sent: FormData = Depends(form)) -> Response:
+    """Set a rule and switch it on: "confirm"."""
+    which = _kind(kind)
+    typed = {name: word(sent, name) for name in ("channel", "extension", "number", "rings", "until")}
+    to = _destination(which, typed, who.needs.rules.directory())
+    if isinstance(to, Refusal):
+        return await _page(who, 422, which, typed, _refused(to, who))
+    until = _until(typed["until"])
+    if isinstance(until, str):
+        right = who.text("A date and a time are needed, such as 2026-12-24 18:00.")
+        return await _page(who, 422, which, typed, ("until", right))
+    if until is not None and until <= who.moment:
+        return await _page(who, 422, which, typed, ("until", who.text("This moment has passed.")))
+    count = int(typed["rings"]) if re.fullmatch("[0-9]{1,2}", typed["rings"]) else 0
+    rule = Rule(
+        extension=who.extension.number,
+        kind=which,
+        to=to,
+        rings=0 if which is RuleKind.ALWAYS else count,
+        until=until,
+    )
+    if refusal := await who.needs.rules.save(rule, by=_by(who)):
+        return await _page(who, 422, which, typed, _refused(refusal, who))
+    return go(f"/forwarding?done=forwarding#{which.value}")
+
+
+@router.post("/forwarding/{kind}/{state}")
+async def switch(
+    kind: str,
+    state: str,
+    who: Member = Depends(member),
+    sent: FormData = Depends(form),
+) -> Response:
+    """Switch a rule on or off; its number stays."""
+    which = _kind(kind)
+    if state not in ("on", "off"):
+        raise NotFound
+    try:
+        refusal = await who.needs.rules.switch(who.extension.number, which, state == "on", by=_by(who))
+    except KeyError:
+        raise NotFound from None
+    if refusal:
+        return await _page(who, 422, which, None, _refused(refusal, who))
+    return go(f"/forwarding?done=forwarding#{which.value}")
+
+
+def _kind(written: str) -> RuleKind:
+    try:
+        return RuleKind(written)
+    except ValueError:
+        raise NotFound from None
+
+
+def _by(who: Member) -> str:
+    return f"portal:{who.who.name}"
+
+
+def _destination(kind: RuleKind, typed: dict[str, str], directory: Directory) -> Destination | Refusal:
+    channel = "number" if kind is RuleKind.ALWAYS else typed["channel"]
+    if channel == "voicemail":
+        return ToVoicemail()
+    if channel == "extension":
+        return _extension(typed["extension"], directory)
+    if not typed["number"]:
+        return Refusal(RefusalCode.NOT_A_NUMBER, "")
+    if kind is RuleKind.ALWAYS:
+        return read_destination(typed["number"], directory)
+    return read_destination(f"number {typed['number']}", directory)
+
+
+def _extension(written: str, directory: Directory) -> Destination | Refusal:
+    """An extension by number or by name, as the list offers them: `102 Bruno Petit`, `102`, `bruno`."""
+    number = written.partition(" ")[0]
+    if number in directory.extensions:
+        return ToExtension(number)
+    wanted = written.casefold()
+    like = [e for e in directory.extensions.values() if wanted and wanted in e.name.casefold()]
+    return ToExtension(like[0].number) if len(like) == 1 else Refusal(RefusalCode.UNKNOWN_EXTENSION, written)
+
+
+def _until(written: str) -> datetime | str | None:
+    if not written:
+        return None
+    try:
+        return datetime.fromisoformat(written).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return written
+
+
+_FIELDS = {
+    RefusalCode.RINGS: "rings",
+    RefusalCode.UNKNOWN_EXTENSION: "extension",
+    RefusalCode.SELF: "extension",
+    RefusalCode.NO_MAILBOX: "channel",
+    RefusalCode.LOCKED: "channel",
+}
+
+
+def _refused(refusal: Refusal, who: Member) -> tuple[str, str]:
+    """The field a refusal belongs beside, and why, as a sentence."""
+    why = refusal.words(who.language) if refusal.about else who.text("A number is needed.")
+    return _FIELDS.get(refusal.code, "number"), why[0].upper() + why[1:] + ("" if why.endswith(".") else ".")
+
+
+async def _page(  # noqa: PLR0917
+    who: Member,
+    status: int = 200,
+    at: RuleKind | None = None,
+    typed: dict[str, str] | None = None,
+    wrong: tuple[str, str] = ("", ""),
+    caller: str = "",
+) -> Response:
+    directory = who.needs.rules.directory()
+    everybody = await who.needs.rules.in_force()
+    mine = everybody.get(who.extension.number, ExtensionRules())
+    profile = await who.needs.accounts.profile(who.who.name)
+    cards = [
+        _card(kind, getattr(mine, kind), who, typed if kind is at else None, wrong if kind is at else ("", ""))
+        for kind in RuleKind
+    ]
+    return who.show(
+        "forwarding.html",
+        status,
+        extension=who.extension,
+        now=_now(mine, who),
+        cards=cards,
+        own_number=shown_number(profile.phone, directory.numbers.country) if profile.phone else "",
+        colleagues=[e for n, e in sorted(directory.extensions.items()) if n != who.extension.number],
+        ring_choices=[(n, _ring_choice(n, who)) for n in range(MAX_RINGS + 1)],
+        caller=caller,
+        test=await _test(caller, who) if caller else None,
+    )
+
+
+def _now(mine: ExtensionRules, who: Member) -> list[str]:
+    """What is in force now: a sentence, or one for each origin."""
+    directory, text, now = who.needs.rules.directory(), who.text, who.moment
+    acting = {k: r for k in RuleKind if (r := getattr(mine, k)) is not None and r.enabled and not r.expired(now)}
+    if (always := acting.get(RuleKind.ALWAYS)) is not None:
+        return [in_force(always, directory, text)]
+    said = [in_force(acting[kind], directory, text) for kind in RuleKind if kind in acting]
+    if len(said) < 2:
+        count, seconds = rings(directory.default_rings, text), seconds_of(directory.default_rings, directory)
+        how = {"rings": count, "seconds": seconds}
+        if who.extension.mailbox:
+            default = text("your phone rings (%(rings)s, about %(seconds)s s), then your voicemail answers") % how
+        else:
+            default = text("your phone rings (%(rings)s, about %(seconds)s s), then the call ends") % how
+        which = text("No forwarding: %(default)s.") if not said else text("Other calls: %(default)s.")
+        said.append(which % {"default": default})
+    return said
+
+
+def _ring_choice(count: int, who: Member) -> str:
+    if count == 0:
+        return who.text("at once")
+    seconds = seconds_of(count, who.needs.rules.directory())
+    return who.text("%(rings)s ≈ %(seconds)s s") % {"rings": rings(count, who.text), "seconds": seconds}
+
+
+def _card(
+    kind: RuleKind, rule: Rule | None, who: Member, typed: dict[str, str] | None, wrong: tuple[str, str]
+) -> dict[str, Any]:
+    directory = who.needs.rules.directory()
+    values = {"channel": "number", "extension": "", "number": "", "until": ""}
+    values["rings"] = str(rule.rings if rule else directory.default_rings)
+    if rule is not None:
+        match rule.to:
+            case ToExtension(number=number):
+                name = directory.extensions[number].name if number in directory.extensions else ""
+                values |= {"channel": "extension", "extension": f"{number} {name}".strip(), "number": number}
+            case ToNumber(number=number):
+                values["number"] = shown_number(number, directory.numbers.country)
+            case ToVoicemail():
+                values |= {"channel": "voicemail", "number": "voicemail" if kind is RuleKind.ALWAYS else ""}
+        if rule.until is not None:
+            values["until"] = rule.until.astimezone().strftime("%Y-%m-%dT%H:%M")
+    return {
+        "kind": kind.value,
+        "rule": rule,
+        "acts": rule is not None and rule.enabled and not rule.expired(who.moment),
+        "expired": rule is not None and rule.enabled and rule.expired(who.moment),
+        "to": destination(rule.to, directory, who.text) if rule else "",
+        "after": _ring_choice(rule.rings, who) if rule and kind is not RuleKind.ALWAYS else "",
+        "typed": values | (typed or {}),
+        "wrong": {wrong[0]: wrong[1]} if wrong[0] else {},
+    }
+
+
+async def _test(written: str, who: Member) -> dict[str, Any]:
+    """Where a call would go and why: the decision that live calls get, at this moment."""
+    directory, text = who.needs.rules.directory(), who.text
+    caller = _caller(written, directory)
+    call = Call(caller=caller, called=who.extension.number)
+    decided = plan(call, directory, await who.needs.rules.in_force(), who.moment.astimezone())
+    return {
+        "inside": caller.extension is not None,
+        "caller": directory.extensions[caller.extension].name if caller.extension else "",
+        "steps": [step(one, directory, text) for one in decided.steps],
+        "why": [(entry.followed, words(entry, decided.origin, who.language)) for entry in decided.trace],
+    }
+
+
+def _caller(written: str, directory: Directory) -> Caller:
+    text = written.strip()
+    found = directory.called(text.partition(" ")[0]) or directory.called(text)
+    if found is not None:
+        return Caller(extension=found.number)
+    number = directory.numbers.e164(text)
+    return Caller(number=number) if number else Caller(withheld=True)

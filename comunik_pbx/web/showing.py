@@ -1,0 +1,89 @@
+"""How numbers, destinations, rings and plans are written for people."""
+
+from functools import lru_cache
+
+import phonenumbers
+from phonenumbers import PhoneNumberFormat
+
+from comunik_pbx.forwarding.directory import Directory
+from comunik_pbx.forwarding.rules import Destination, Rule, RuleKind, ToExtension, ToNumber
+from comunik_pbx.forwarding.steps import Forward, Ring, Step, Voicemail
+from comunik_pbx.web.languages import Gettext
+
+NBSP = "\u00a0"
+
+
+@lru_cache(maxsize=4096)
+def shown_number(number: str, country: str) -> str:
+    """A number in its country's writing: `06 12 34 56 78` at home, `+44 20 …` abroad; anything else as it is."""
+    if not number.startswith("+"):
+        return number
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return number
+    at_home = parsed.country_code == phonenumbers.country_code_for_region(country)
+    style = PhoneNumberFormat.NATIONAL if at_home else PhoneNumberFormat.INTERNATIONAL
+    return phonenumbers.format_number(parsed, style).replace(" ", NBSP)
+
+
+def seconds_of(rings: int, directory: Directory) -> str:
+    """`15` or `7.5`: how long so many rings last."""
+    return f"{rings * directory.cycle_seconds:g}"
+
+
+def destination(to: Destination, directory: Directory, text: Gettext) -> str:
+    """Where a rule leads, in words."""
+    match to:
+        case ToExtension(number=number):
+            found = directory.extensions.get(number)
+            return f"{number} ({found.name})" if found is not None and found.name else number
+        case ToNumber(number=number):
+            return shown_number(number, directory.numbers.country)
+    return text("your voicemail")
+
+
+def in_force(rule: Rule | None, directory: Directory, text: Gettext) -> str:
+    """What a rule does now, as a sentence."""
+    if rule is None:
+        return ""
+    to = destination(rule.to, directory, text)
+    if rule.kind is RuleKind.ALWAYS:
+        return text("All your calls go to %(to)s without ringing here.") % {"to": to}
+    inside = rule.kind is RuleKind.INTERNAL
+    if rule.rings == 0:
+        sentence = (
+            text("Calls from inside go to %(to)s at once.")
+            if inside
+            else text("Calls from outside go to %(to)s at once.")
+        )
+        return sentence % {"to": to}
+    sentence = (
+        text("Calls from inside go to %(to)s after %(rings)s (about %(seconds)s s).")
+        if inside
+        else text("Calls from outside go to %(to)s after %(rings)s (about %(seconds)s s).")
+    )
+    return sentence % {"to": to, "rings": rings(rule.rings, text), "seconds": seconds_of(rule.rings, directory)}
+
+
+def rings(count: int, text: Gettext) -> str:
+    """`1 ring`, `3 rings`."""
+    return text("1 ring") if count == 1 else text("%(count)s rings") % {"count": count}
+
+
+def step(one: Step, directory: Directory, text: Gettext) -> str:
+    """One step of a plan, in words."""
+    match one:
+        case Ring():
+            called = destination(ToExtension(one.extension), directory, text)
+            long = {"to": called, "rings": rings(one.rings, text), "seconds": f"{one.seconds:g}"}
+            return text("%(to)s rings: %(rings)s, about %(seconds)s s") % long
+        case Forward():
+            to = shown_number(one.to, directory.numbers.country)
+            if one.fallback:
+                return text("if that line fails: %(to)s by the line %(trunk)s") % {"to": to, "trunk": one.trunk}
+            sentence = text("%(to)s is called by the line %(trunk)s, at most %(seconds)s s")
+            return sentence % {"to": to, "trunk": one.trunk, "seconds": f"{one.seconds:g}"}
+        case Voicemail():
+            return text("the voicemail of %(extension)s") % {"extension": one.extension}
+    return text("the call ends")
