@@ -10,6 +10,7 @@ from comunik_pbx.cli.explain import explain
 from comunik_pbx.cli.init import init
 from comunik_pbx.cli.rules import rules
 from comunik_pbx.cli.serving import reload, run
+from comunik_pbx.cli.token import token
 from comunik_pbx.cli.user import user
 
 app = typer.Typer(
@@ -42,4 +43,5 @@ app.add_typer(rules, name="rules")
 app.command()(calls)
 app.command()(reload)
 app.add_typer(user, name="user")
+app.add_typer(token, name="token")
 app.command()(init)

@@ -7,6 +7,7 @@ from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
 from comunik_pbx.web import admin, forwarding, home, keypad, preferences, profile, security, sign_in
+from comunik_pbx.web.api.app import api
 from comunik_pbx.web.needs import Needs, Unavailable
 from comunik_pbx.web.pages import STATIC, Away, NotAllowed, NotFound, Visitor, static_version
 from comunik_pbx.web.protection import Protection
@@ -43,6 +44,7 @@ def portal(needs: Needs) -> FastAPI:
     app.state.needs = needs
     for page in PAGES:
         app.include_router(page.router, include_in_schema=False)
+    app.mount("/api/v1", api(needs))
     app.mount(f"/static/{static_version()}", _Kept(directory=STATIC))
     return app
 

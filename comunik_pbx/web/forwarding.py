@@ -102,7 +102,7 @@ def _destination(kind: RuleKind, typed: dict[str, str], directory: Directory) ->
         return _extension(typed["extension"], directory)
     if not typed["number"]:
         return Refusal(RefusalCode.NOT_A_NUMBER, "")
-    if kind is RuleKind.ALWAYS:
+    if kind is RuleKind.ALWAYS and (typed["number"] in directory.extensions or typed["number"] == "voicemail"):
         return read_destination(typed["number"], directory)
     return read_destination(f"number {typed['number']}", directory)
 
@@ -229,7 +229,7 @@ def _card(
 async def _test(written: str, who: Member) -> dict[str, Any]:
     """Where a call would go and why: the decision that live calls get, at this moment."""
     directory, text = who.needs.rules.directory(), who.text
-    caller = _caller(written, directory)
+    caller = caller_of(written, directory)
     call = Call(caller=caller, called=who.extension.number)
     decided = plan(call, directory, await who.needs.rules.in_force(), who.moment.astimezone())
     return {
@@ -240,7 +240,8 @@ async def _test(written: str, who: Member) -> dict[str, Any]:
     }
 
 
-def _caller(written: str, directory: Directory) -> Caller:
+def caller_of(written: str, directory: Directory) -> Caller:
+    """Who calls, as people write it; what is neither an extension nor a number is anonymous."""
     text = written.strip()
     found = directory.called(text.partition(" ")[0]) or directory.called(text)
     if found is not None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -251,13 +251,13 @@ async def admin(who: Person = Depends(person)) -> Admin:
     return Admin(who.request, who.needs, who.session, who.account, who.csrf)
 
 
-async def form(request: Request, who: Person = Depends(person)) -> FormData:
+async def form(request: Request, who: Person = Depends(person)) -> AsyncGenerator[FormData, None]:
     """What a form brought, from a page that we made for this session."""
-    sent = await request.form(max_files=1, max_fields=50)
-    token = sent.get("csrf")
-    if not isinstance(token, str) or not hmac.compare_digest(token.encode(), who.csrf.encode()):
-        raise NotAllowed
-    return sent
+    async with request.form(max_files=1, max_fields=50) as sent:
+        token = sent.get("csrf")
+        if not isinstance(token, str) or not hmac.compare_digest(token.encode(), who.csrf.encode()):
+            raise NotAllowed
+        yield sent
 
 
 def word(sent: FormData, name: str, most: int = 200) -> str:

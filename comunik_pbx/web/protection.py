@@ -66,6 +66,8 @@ class Protection:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
+                if received > MOST_BYTES:  # whatever the route made of a body that was cut off
+                    message["status"] = 413
                 _add_headers(message)
             await send(message)
 

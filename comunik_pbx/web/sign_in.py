@@ -29,8 +29,8 @@ async def ask(next: str = "/", who: Visitor = Depends(visitor)) -> Response:  # 
 @router.post("/sign-in")
 async def sign_in(request: Request, who: Visitor = Depends(visitor)) -> Response:
     """Sign in with extension and password."""
-    sent = await request.form(max_files=0, max_fields=10)
-    name, onward = word(sent, "name", 64), _inside(word(sent, "next"))
+    async with request.form(max_files=0, max_fields=10) as sent:
+        name, onward, password = word(sent, "name", 64), _inside(word(sent, "next")), _secret(sent, "password")
     limits, now = who.needs.limits, time.monotonic()
     if wait := limits.wait_seconds(name, who.address, now):
         minutes = math.ceil(wait / 60)
@@ -39,7 +39,6 @@ async def sign_in(request: Request, who: Visitor = Depends(visitor)) -> Response
         answer.headers["retry-after"] = str(math.ceil(wait))
         return answer
     account = await who.needs.accounts.account(name)
-    password = _secret(sent, "password")
     limits.failed(name, who.address, now)  # counted before it is tried: tries at the same moment count too
     if not await passwords.right(password, account.password_hash if account else None) or account is None:
         log.warning("sign-in refused", account=name, address=who.address)
@@ -78,8 +77,8 @@ async def accept(secret: str, request: Request, who: Visitor = Depends(visitor))
     account = await who.needs.accounts.invited(secret, who.moment)
     if account is None:
         raise NotFound
-    sent = await request.form(max_files=0, max_fields=10)
-    password, again = _secret(sent, "password"), _secret(sent, "again")
+    async with request.form(max_files=0, max_fields=10) as sent:
+        password, again = _secret(sent, "password"), _secret(sent, "again")
     wrong = passwords.weakness(password, about(who, account), who.text)
     if not wrong and password != again:
         wrong = who.text("The two are not the same.")

@@ -1,0 +1,50 @@
+"""The API's application."""
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from comunik_pbx.web.api import calls, company, problems, profile, rules
+from comunik_pbx.web.needs import Needs, Unavailable
+
+ABOUT = """Everything the portal's pages do, for programs.
+
+A token is made by `comunik-pbx token make ACCOUNT LABEL --scope rules:read` and sent as `Authorization: Bearer …`.
+It acts for its account: a user's sees that user's extension only. Errors are `application/problem+json` (RFC 9457) in
+the language of `Accept-Language`, else the account's. Passwords and sessions are changed in the portal alone.
+"""
+
+_ERRORS = {
+    status: {"description": description, "content": {"application/problem+json": {"schema": problems.PROBLEM}}}
+    for status, description in (
+        (400, "What was sent cannot be read"),
+        (401, "No token, or not a good one"),
+        (403, "The token is not for that"),
+        (404, "There is no such thing"),
+        (413, "Too much was sent"),
+        (422, "Refused; the detail says why"),
+        (503, "The store or Asterisk is away; nothing was changed"),
+    )
+}
+
+
+def api(needs: Needs) -> FastAPI:
+    """The API, to be mounted at /api/v1; its description is at /api/v1/openapi.json."""
+    app = FastAPI(
+        title="comunik-pbx",
+        version="1",
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        responses=_ERRORS,  # type: ignore[arg-type]
+        exception_handlers={
+            problems.Problem: problems.on_problem,
+            Unavailable: problems.on_unavailable,
+            RequestValidationError: problems.on_invalid,
+            HTTPException: problems.on_http,
+        },
+    )
+    app.state.needs = needs
+    for part in (rules, profile, calls, company):
+        app.include_router(part.router)
+    return app

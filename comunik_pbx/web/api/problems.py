@@ -1,0 +1,100 @@
+"""Errors as application/problem+json (RFC 9457), in the caller's language."""
+
+from typing import Any
+
+import msgspec
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from comunik_pbx.forwarding.refusals import Refusal
+from comunik_pbx.web.languages import LANGUAGES, gettext, preferred
+from comunik_pbx.web.needs import Needs
+
+PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {"type": "string", "description": "`about:blank`, or `urn:comunik-pbx:refused:CODE`"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "A sentence in the caller's language."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"field": {"type": "string"}, "why": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+class Problem(Exception):
+    """An operation that says no."""
+
+    def __init__(self, status: int, title: str, detail: str = "", kind: str = "about:blank", **more: Any) -> None:
+        super().__init__(title)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.kind = kind
+        self.more = more
+
+
+def refused(refusal: Refusal, language: str) -> Problem:
+    """A rule or number that may not be."""
+    why = refusal.words(language)
+    text = gettext(language)
+    kind = f"urn:comunik-pbx:refused:{refusal.code.value}"
+    return Problem(422, text("Refused"), why[0].upper() + why[1:] + ".", kind)
+
+
+def language_of(request: Request) -> str:
+    """The caller's language: what he accepts, else his account's, else the company's."""
+    needs: Needs = request.app.state.needs
+    default = getattr(request.state, "language", None)
+    accepted = request.headers.get("accept-language", "")
+    return preferred(accepted, default if default in LANGUAGES else needs.language)
+
+
+def answer(problem: Problem) -> Response:
+    """The problem as an answer."""
+    body = {"type": problem.kind, "title": problem.title, "status": problem.status, **problem.more}
+    if problem.detail:
+        body["detail"] = problem.detail
+    headers = {"www-authenticate": 'Bearer realm="comunik-pbx"'} if problem.status == 401 else None
+    return Response(msgspec.json.encode(body), problem.status, headers, "application/problem+json")
+
+
+async def on_problem(_: Request, error: Exception) -> Response:
+    """An operation said no."""
+    assert isinstance(error, Problem)  # noqa: S101
+    return answer(error)
+
+
+async def on_unavailable(request: Request, _: Exception) -> Response:
+    """The store or Asterisk is away."""
+    text = gettext(language_of(request))
+    detail = text("This cannot be done at the moment; nothing was changed. Please try again.")
+    return answer(Problem(503, text("Not available"), detail))
+
+
+async def on_invalid(request: Request, error: Exception) -> Response:
+    """What was sent is not of the shape the operation takes."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    text = gettext(language_of(request))
+    errors = [{"field": ".".join(str(part) for part in one["loc"]), "why": one["msg"]} for one in error.errors()]
+    return answer(Problem(422, text("Not what this operation takes"), errors=errors))
+
+
+async def on_http(request: Request, error: Exception) -> Response:
+    """No such operation, or not this method."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    text = gettext(language_of(request))
+    titles = {404: text("There is no such thing"), 405: text("Not this method"), 400: text("This cannot be read")}
+    made = answer(Problem(error.status_code, titles.get(error.status_code, str(error.detail))))
+    for name, value in (error.headers or {}).items():
+        made.headers[name] = value
+    return made

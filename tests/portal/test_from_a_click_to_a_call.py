@@ -1,0 +1,113 @@
+"""A click in the browser, then a call that follows it."""
+
+from comunik_pbx.sandbox.phones import Phones
+from tests.pbx import PBX
+from tests.portal.people import People
+from tests.stories.company import CUSTOMER, MOBILE, Company
+
+pytestmark = PBX
+
+
+async def test_the_next_call_goes_where_the_click_says(people: People, company: Company, phones: Phones) -> None:
+    alice = await phones.register("101")
+    carrier = await phones.carrier()
+    mobile, customer = carrier.number(MOBILE), carrier.number(CUSTOMER)
+    page = await people.signed_in("101")
+    await page.goto(f"{people.url}/forwarding")
+    await page.check("#external [value=number]")
+    await page.fill("#external-number", "06 12 34 56 78")
+    await page.select_option("#external-rings", "0")
+    await page.click("#external .set button")
+    await page.wait_for_url("**?done=forwarding#external")
+    assert "tout de suite vers 06" in await page.inner_text(".now")
+
+    call = await customer.dial("+33170000101")  # at once: what was confirmed is in force
+    on_mobile = await mobile.rings()
+    await on_mobile.answer()
+    await call.answered()
+    assert alice.rang == 0
+    await call.hangup()
+
+    await page.click("#external .present button")
+    await page.wait_for_url("**?done=forwarding#external")
+    assert "06" in await page.inner_text("#external .present")
+    again = await customer.dial("+33170000101")
+    at_desk = await alice.rings()
+    await again.hangup()
+    await at_desk.ended()
+    assert people.complaints == []
+
+
+async def test_by_keyboard_alone(people: People, company: Company) -> None:
+    page = await people.signed_in("101")
+    await page.goto(f"{people.url}/forwarding")
+    await page.keyboard.press("Tab")
+    assert await page.evaluate("document.activeElement.className") == "skip"
+    await reach(page, "always-number")
+    await page.keyboard.type("0612345678")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**?done=forwarding#always")
+    rule = (await company.store.rules())["101"].always
+    assert rule is not None
+    assert str(rule.to) == MOBILE
+    await reach(page, "internal-rings")
+    await page.keyboard.press("Home")
+    assert await page.input_value("#internal-rings") == "0"
+
+
+async def test_without_scripts(people: People, company: Company) -> None:
+    page = await people.signed_in("101", java_script_enabled=False)
+    await page.goto(f"{people.url}/forwarding")
+    await page.check("#internal [value=extension]")
+    await page.fill("#internal-extension", "102 Bruno Petit")
+    assert not await page.is_visible("#internal-number")
+    await page.click("#internal .set button")
+    await page.wait_for_url("**?done=forwarding#internal")
+    rule = (await company.store.rules())["101"].internal
+    assert rule is not None
+    assert str(rule.to) == "102"
+    await page.goto(f"{people.url}/preferences")
+    await page.check("[value=dark]")
+    await page.click("main button")
+    assert await page.get_attribute("html", "data-theme") == "dark"
+
+
+async def test_a_refused_number_gets_the_focus_and_its_reason(people: People, company: Company) -> None:
+    page = await people.signed_in("101")
+    await page.goto(f"{people.url}/forwarding")
+    await page.fill("#always-number", "08 99 12 34 56")
+    await page.click("#always .set button")
+    wrong = page.locator("#always-number-wrong")
+    assert "est un numéro surtaxé" in await wrong.inner_text()
+    assert await page.evaluate("document.activeElement.id") == "always-number"
+    assert await page.input_value("#always-number") == "08 99 12 34 56"
+
+
+async def test_unsaved_changes_are_not_lost_by_accident(people: People) -> None:
+    page = await people.signed_in("101")
+    await page.goto(f"{people.url}/profile")
+    await page.fill("#full_name", "Alice M.")
+    asked: list[str] = []
+
+    async def stay(dialog: object) -> None:
+        asked.append(dialog.type)  # type: ignore[attr-defined]
+        await dialog.accept()  # type: ignore[attr-defined]
+
+    page.on("dialog", stay)
+    await page.goto(f"{people.url}/security")
+    assert asked == ["beforeunload"]
+    await page.goto(f"{people.url}/profile")
+    await page.fill("#full_name", "Alice M.")
+    await page.click(".save button")
+    await page.wait_for_url("**?done=profile")
+    await page.goto(f"{people.url}/security")
+    assert asked == ["beforeunload"]
+
+
+async def reach(page, element: str) -> None:  # type: ignore[no-untyped-def]
+    """Press Tab until an element has the focus."""
+    for _ in range(80):
+        if await page.evaluate("document.activeElement.id") == element:
+            return
+        await page.keyboard.press("Tab")
+    raise AssertionError(f"{element} cannot be reached by Tab")
