@@ -81,6 +81,10 @@ class _Variable(msgspec.Struct, frozen=True):
     value: str
 
 
+class _Endpoint(msgspec.Struct, frozen=True):
+    state: str = ""
+
+
 class _Value(msgspec.Struct, frozen=True):
     value: str = ""
 
@@ -90,6 +94,7 @@ _info = msgspec.json.Decoder(AsteriskInfo)
 _application = msgspec.json.Decoder(Application)
 _channel = msgspec.json.Decoder(Channel)
 _channels = msgspec.json.Decoder(list[Channel])
+_endpoint = msgspec.json.Decoder(_Endpoint)
 _value = msgspec.json.Decoder(_Value)
 _refusal = msgspec.json.Decoder(_Refusal)
 _JSON = {"Content-Type": "application/json"}
@@ -127,6 +132,7 @@ class AriClient:
         self.asterisk = _Asterisk(self)
         self.applications = _Applications(self)
         self.channels = _Channels(self)
+        self.endpoints = _Endpoints(self)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -362,6 +368,23 @@ class _Applications:
         """POST /applications/{name}/subscription: `source` as `channel:ID`; costs a quarter of a call's CPU."""
         path = f"/applications/{quote(name, safe='')}/subscription?eventSource={quote(source, safe='')}"
         await self._client.request("POST", path)
+
+
+class _Endpoints:
+    """ARI resource endpoints."""
+
+    def __init__(self, client: AriClient) -> None:
+        self._client = client
+
+    async def online(self, endpoint: str) -> bool:
+        """GET /endpoints/PJSIP/{resource}: whether a phone is there. False for an endpoint Asterisk does not know."""
+        try:
+            body = await self._client.request("GET", f"/endpoints/PJSIP/{quote(endpoint, safe='')}")
+        except AriError as error:
+            if type(error) is AriError:  # 404
+                return False
+            raise
+        return _read(_endpoint, body).state == "online"
 
 
 class _Channels:

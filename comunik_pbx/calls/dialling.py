@@ -42,13 +42,15 @@ class Dialling:
         await self.hang_up(extension.number)
         for endpoint in extension.endpoints:
             call_id = f"comunik-keypad-{secrets.token_hex(8)}"
+            if not await self._ari.endpoints.online(endpoint):
+                continue
             try:
                 await self._ari.channels.originate(
                     f"PJSIP/{endpoint}",
                     call_id,
                     context=self._context,
                     extension=number,
-                    caller_id=f'"{number}" <{number}>',
+                    caller_id=f'"{extension.name.replace(chr(34), "")}" <{extension.number}>',
                     ring_seconds=RING_SECONDS,
                 )
             except AriError as error:

@@ -52,6 +52,8 @@ _WHY = {
 
 _NOT_FOLLOWED = ("rule {rule} to {to} not followed: {why}", "renvoi {rule} vers {to} non suivi : {why}")
 
+_RULES_FR = {"always": "permanent", "internal": "interne", "external": "externe"}
+
 _ORIGIN = {Origin.INTERNAL: ("inside", "internes"), Origin.EXTERNAL: ("outside", "externes")}
 
 
@@ -112,7 +114,8 @@ def words(entry: TraceEntry, origin: Origin, language: str = "en") -> str:
     """The reason as a sentence in the user's language."""
     french = language.startswith("fr")
     if isinstance(entry.why, Refusal):
-        return _NOT_FOLLOWED[french].format(rule=entry.rule, to=entry.to, why=entry.why.words(language))
+        rule = _RULES_FR.get(entry.rule, entry.rule) if french else entry.rule
+        return _NOT_FOLLOWED[french].format(rule=rule, to=entry.to, why=entry.why.words(language))
     return _WHY[entry.why][french].format(
         extension=entry.extension,
         to=entry.to,

@@ -16,6 +16,7 @@ router = APIRouter()
 
 ACTIONS = {
     "invited": N_("An invitation was sent"),
+    "removed": N_("Account removed"),
     "signed in": N_("Signed in"),
     "signed out": N_("Session ended"),
     "sign-in refused": N_("Wrong password"),

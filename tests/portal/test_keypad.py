@@ -47,6 +47,7 @@ async def test_it_follows_the_callees_rules(people: People, company: Company, ph
     await own.answer()
     others = await chloe.rings()
     await others.answer()
+    await page.locator("#state").get_by_text("Connected.").wait_for()
     await others.hangup()
     await page.locator("#state").get_by_text("The call has ended.").wait_for()
 
