@@ -154,6 +154,7 @@ async def serve_portal(config: Config, rules: PortalRules, store: Store, ari: Ar
         accounts=store.accounts,
         rules=rules,
         calls=rules,
+        numbers=store.allow_list,
         phone=PortalPhone(Dialling(ari, config.portal.dial_context)) if config.portal.dial_context else None,
         clock=lambda: datetime.now(UTC),
         language=config.language,

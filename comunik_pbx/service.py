@@ -279,7 +279,7 @@ class Service:
         config, before = self._config, self._snapshot.rules
         written = await self._store.rules_written()
         rules = effective(config.default_rules, await self._store.rules())
-        self._snapshot = Snapshot(config.directory, rules)
+        self._snapshot = Snapshot(config.directory.allowing(await self._store.allow_list.enabled()), rules)
         self._publisher.changed()
         changed = sorted(e for e in before.keys() | rules.keys() if before.get(e) != rules.get(e))
         log.info("rules in force", changes=written, extensions=" ".join(changed))

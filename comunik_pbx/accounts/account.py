@@ -83,6 +83,17 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class AllowedNumber(msgspec.Struct, frozen=True, kw_only=True):
+    """An outside number that an administrator allows, though its country is not. `number` is E.164."""
+
+    number: str
+    name: str = ""
+    comment: str = ""
+    enabled: bool = True
+    changed_by: str
+    changed_at: datetime
+
+
 SCOPES = ("rules:read", "rules:write", "profile:read", "profile:write", "calls:read", "calls:dial", "admin:read")
 """What a token of the API may be for."""
 

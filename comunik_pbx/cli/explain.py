@@ -11,7 +11,7 @@ from comunik_pbx.cli.output import (
     JsonOption,
     Refused,
     command,
-    load,
+    load_with_numbers,
     moment,
     opened,
     print_json,
@@ -41,7 +41,7 @@ async def explain(
     from comunik_pbx.forwarding.plan import plan  # noqa: PLC0415
 
     now = moment(at, "--at") if at else datetime.now().astimezone()
-    loaded = load(config)
+    loaded = await load_with_numbers(config)
     call = Call(caller=read_caller(caller, loaded.directory), called=called.strip())
     decided = plan(call, loaded.directory, await rules_in_force(loaded), now)
     if json:

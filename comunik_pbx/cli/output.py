@@ -82,6 +82,17 @@ def load(named: Path | None, *, secrets: bool = False) -> "Config":
     return config.load(config.find(named), secrets=secrets)
 
 
+async def load_with_numbers(named: Path | None) -> "Config":
+    """The configuration, with the numbers that administrators allow in the portal."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    config = load(named)
+    if not store_exists(config):
+        return config
+    async with opened(config) as store:
+        return replace(config, directory=config.directory.allowing(await store.allow_list.enabled()))
+
+
 @asynccontextmanager
 async def opened(config: "Config") -> "AsyncIterator[Store]":
     """The configuration's store, open."""

@@ -15,6 +15,7 @@ from comunik_pbx.cli.output import (
     columns,
     command,
     load,
+    load_with_numbers,
     moment,
     opened,
     print_json,
@@ -72,7 +73,7 @@ async def set_(
     config: ConfigOption = None,
 ) -> None:
     """Set a rule and switch it on."""
-    loaded = load(config)
+    loaded = await load_with_numbers(config)
     _known(extension, loaded)
     destination = read_destination(to, loaded.directory)
     if isinstance(destination, Refusal):
@@ -101,7 +102,7 @@ async def off(
     config: ConfigOption = None,
 ) -> None:
     """Switch a rule off; its destination is kept."""
-    await _switch(extension, kind, load(config), enabled=False, by=by, json=json)
+    await _switch(extension, kind, await load_with_numbers(config), enabled=False, by=by, json=json)
 
 
 @rules.command("on")
@@ -114,7 +115,7 @@ async def on(
     config: ConfigOption = None,
 ) -> None:
     """Switch a rule on again."""
-    await _switch(extension, kind, load(config), enabled=True, by=by, json=json)
+    await _switch(extension, kind, await load_with_numbers(config), enabled=True, by=by, json=json)
 
 
 @rules.command("clear")
@@ -127,7 +128,7 @@ async def clear(
     config: ConfigOption = None,
 ) -> None:
     """Forget a user's rule; the configuration's default acts again, if there is one."""
-    loaded = load(config)
+    loaded = await load_with_numbers(config)
     async with opened(loaded) as store:
         stored = await store.rules()
         own = of_kind(stored, extension, kind)
@@ -179,7 +180,7 @@ async def import_(
     config: ConfigOption = None,
 ) -> None:
     """Set the rules of a file, all or none: if one is refused, all problems are listed and nothing changes."""
-    loaded = load(config)
+    loaded = await load_with_numbers(config)
     written = _read_file(file)
     async with opened(loaded) as store:
         in_force = effective(loaded.default_rules, await store.rules())

@@ -104,6 +104,13 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
             by_endpoint={endpoint: e.number for e in extensions for endpoint in e.endpoints},
         )
 
+    def allowing(self, numbers: tuple[str, ...]) -> "Directory":
+        """The same with these numbers (E.164) allowed besides."""
+        if not numbers:
+            return self
+        policy = msgspec.structs.replace(self.numbers, allow=(*self.numbers.allow, *numbers))
+        return msgspec.structs.replace(self, numbers=policy)
+
     def called(self, dialled: str) -> Extension | None:
         """The extension behind what was dialled: an extension's number or a DID in any usual writing."""
         found = self.extensions.get(dialled)

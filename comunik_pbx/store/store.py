@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from comunik_pbx.forwarding.rules import Destination, ExtensionRules, Rule, RuleKind
 from comunik_pbx.store import call_log, rule_changes
 from comunik_pbx.store.accounts import Accounts
+from comunik_pbx.store.allow_list import AllowList
 from comunik_pbx.store.errors import StoreRefused, translated
 from comunik_pbx.store.migrate import migrate, up_to_date
 from comunik_pbx.store.rows import UNREADABLE, CallRow, Change, Service, plain
@@ -43,6 +44,7 @@ class Store:
         self._engine = engine
         self._readers = engine.execution_options(reading=True)
         self.accounts = Accounts(self._write, self._read)
+        self.allow_list = AllowList(self._write, self._read)
 
     @classmethod
     async def open(cls, url: str, lock_seconds: float = 5.0) -> "Store":

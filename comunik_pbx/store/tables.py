@@ -210,6 +210,19 @@ tokens = Table(
     Column("used_at", Moment),
 )
 
+# Outside numbers that an administrator allows besides those of the configuration.
+allowed_numbers = Table(
+    "allowed_numbers",
+    metadata,
+    Column("number", Text, primary_key=True),  # E.164
+    Column("name", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("enabled", Boolean(name="enabled", create_constraint=True), nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    CheckConstraint("number LIKE '+%'", name="number"),
+)
+
 # Append-only (triggers refuse the rest).
 audit = Table(
     "audit",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from comunik_pbx.accounts.account import Account, AuditEntry, Profile, Session, Theme, Token
+from comunik_pbx.accounts.account import Account, AllowedNumber, AuditEntry, Profile, Session, Theme, Token
 from comunik_pbx.accounts.sign_in_limits import SignInLimits
 from comunik_pbx.forwarding.directory import Directory, Extension
 from comunik_pbx.forwarding.plan import Usage
@@ -99,6 +99,14 @@ class RuleBook(Protocol):
         """The files of the configuration, the main one first."""
 
 
+class NumberList(Protocol):
+    """The outside numbers that administrators allow besides those of the configuration."""
+
+    async def all(self) -> list[AllowedNumber]: ...  # noqa: D102
+    async def put(self, one: AllowedNumber) -> None: ...  # noqa: D102
+    async def remove(self, number: str, *, by: str, at: datetime) -> bool: ...  # noqa: D102
+
+
 class CallLine(Protocol):
     """A call's record, as the store keeps it."""
 
@@ -157,6 +165,7 @@ class Needs:
     accounts: AccountBook
     rules: RuleBook
     calls: CallBook
+    numbers: NumberList
     clock: Callable[[], datetime]
     phone: Phone | None = None
     language: str = "en"

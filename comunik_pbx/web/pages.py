@@ -42,6 +42,7 @@ DONE = {
     "sessions": N_("That session has ended."),
     "profile": N_("Your profile is saved."),
     "photo": N_("Your photo is changed."),
+    "number": N_("The list is changed. It counts for the next change of a rule, and the next call."),
     "welcome": N_("Welcome. Your password is set."),
 }
 """What a page says after something was done, by the word in its address (`?done=`)."""

@@ -25,6 +25,7 @@ PAGES = (
     "admin",
     "admin/extensions/101",
     "admin/calls",
+    "admin/numbers",
 )
 
 MOST_BYTES = 100 * 1024

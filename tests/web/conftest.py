@@ -55,7 +55,8 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
         async def take_over() -> None:
             nonlocal snapshot
-            snapshot = Snapshot(config.directory, effective(config.default_rules, await store.rules()))
+            directory = config.directory.allowing(await store.allow_list.enabled())
+            snapshot = Snapshot(directory, effective(config.default_rules, await store.rules()))
 
         rules = PortalRules(store, lambda: config, lambda: snapshot, Records(Nowhere(), lambda: snapshot), take_over)
         phone = APhone()
@@ -64,10 +65,12 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
             accounts=store.accounts,
             rules=rules,
             calls=rules,
+            numbers=store.allow_list,
             clock=lambda: NOW + made.later,
             phone=phone,
             language=config.language,
         )
         made.app = portal(needs)
+        made.take_over = take_over
         made.later = timedelta(0)
         yield made

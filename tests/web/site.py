@@ -1,6 +1,7 @@
 """A portal and those who look at it."""
 
 import re
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,6 +45,7 @@ class Site:
         self.phone = phone
         self.app = FastAPI()
         self.later = timedelta(0)
+        self.take_over: Callable[[], Awaitable[None]]  # as the service does when the store changes
 
     def client(self, address: str = "192.0.2.1", language: str = "en") -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.app, client=(address, 50000))

@@ -32,7 +32,7 @@ def routes(site: Site) -> list[tuple[str, str]]:
 
 def filled(path: str) -> str:
     """The path with values in it: those of extension 102, which is not whoever asks."""
-    values = {"kind": "external", "state": "off", "secret": "x" * 43, "number": "102"}
+    values = {"kind": "external", "state": "off", "secret": "x" * 43, "number": "102", "what": "off"}
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
     assert "{" not in path, path

@@ -1,4 +1,4 @@
-"""Accounts of the portal: profiles, sessions, invitations, tokens, and the audit."""
+"""Accounts of the portal: profiles, sessions, invitations, tokens, the audit; and allowed numbers."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -37,6 +37,20 @@ def upgrade() -> None:
     )
     _secrets()
     op.create_table(
+        "allowed_numbers",
+        sa.Column("number", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("comment", sa.Text, nullable=False),
+        sa.Column("enabled", sa.Boolean, nullable=False),
+        sa.Column("changed_by", sa.Text, nullable=False),
+        sa.Column("changed_at", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_allowed_numbers")),
+        sa.CheckConstraint("number LIKE '+%'", name=op.f("ck_allowed_numbers_number")),
+        sa.CheckConstraint("enabled IN (0, 1)", name=op.f("ck_allowed_numbers_enabled"))
+        if op.get_bind().dialect.name == "sqlite"
+        else sa.CheckConstraint("enabled IS NOT NULL", name=op.f("ck_allowed_numbers_enabled")),
+    )
+    op.create_table(
         "audit",
         sa.Column("id", sa.Integer, nullable=False, autoincrement=True),
         sa.Column("at", Moment, nullable=False),
@@ -46,7 +60,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_audit_account"), "audit", ["account"])
     if op.get_bind().dialect.name == "sqlite":
+        op.execute(
+            "CREATE TRIGGER allowed_numbers_insert AFTER INSERT ON allowed_numbers "
+            "BEGIN UPDATE changes SET count = count + 1 WHERE what = 'rules'; END"
+        )
         for event in ("UPDATE", "DELETE"):
+            op.execute(  # another process changes what a running service decides by
+                f"CREATE TRIGGER allowed_numbers_{event.lower()} AFTER {event} ON allowed_numbers "  # noqa: S608
+                "BEGIN UPDATE changes SET count = count + 1 WHERE what = 'rules'; END"
+            )
             op.execute(
                 f"CREATE TRIGGER audit_{event.lower()} BEFORE {event} ON audit "
                 "BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END"

@@ -1,0 +1,67 @@
+"""What administrators see, and the numbers they allow."""
+
+from html import unescape
+
+import pytest
+
+from comunik_pbx.accounts.account import Role
+from tests.web.site import Site
+
+LONDON = "+44 20 7946 0000"
+
+
+async def test_everybody_is_listed_found_and_shown(site: Site) -> None:
+    alice, boss = await site.signed_in("101"), await site.signed_in("boss", Role.ADMIN)
+    await alice.post("/forwarding/internal", channel="extension", extension="103", rings="2")
+    everybody = unescape((await boss.get("/admin")).text)
+    for words in ("Alice Martin", "Bruno Petit", "06\u00a012\u00a034", "2 rings", "locked", "comunik.toml"):
+        assert words in everybody, words
+    found = (await boss.get("/admin?find=bruno")).text
+    assert ("Bruno Petit" in found, "Alice Martin" in found) == (True, False)
+    assert "Alice Martin" in (await boss.get("/admin?find=%2B33170000191")).text
+    one = unescape((await boss.get("/admin/extensions/101")).text)
+    assert "portal:101" in one
+    assert "a default of the configuration" in one
+    assert (await boss.get("/admin/extensions/199")).status_code == 404
+
+
+async def test_a_number_is_allowed_switched_off_and_removed(site: Site) -> None:
+    alice, boss = await site.signed_in("101"), await site.signed_in("boss", Role.ADMIN)
+    fields = {"channel": "number", "number": LONDON, "rings": "3"}
+    assert (await alice.post("/forwarding/external", **fields)).status_code == 422
+    await boss.get("/admin/numbers")
+    added = await boss.post("/admin/numbers", number=LONDON, name="London office", comment="until spring")
+    assert added.status_code == 303, added.text
+    await site.take_over()
+    assert (await alice.post("/forwarding/external", **fields)).status_code == 303
+    page = unescape((await boss.get("/admin/numbers")).text)
+    for words in ("London office", "until spring", "portal:boss", "+33899*"):
+        assert words in page, words
+    assert "London" not in (await boss.get("/admin/numbers?find=paris")).text
+    path = "/admin/numbers/+442079460000"
+    assert (await boss.post(f"{path}/off")).status_code == 303
+    await site.take_over()
+    assert "in a country" in unescape((await alice.post("/forwarding/external", **fields)).text)
+    assert (await boss.post(f"{path}/remove")).status_code == 303
+    assert (await boss.post(f"{path}/remove")).status_code == 404
+    assert [line.detail for line in await site.store.accounts.audit("")] == [
+        "+442079460000 removed",
+        "+442079460000 off",
+        "+442079460000 on",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("12", "not a telephone number"),
+        ("+33899123456", "premium-rate"),
+        ("112", "not a telephone number"),
+    ],
+)
+async def test_numbers_that_are_never_allowed(site: Site, number: str, words: str) -> None:
+    boss = await site.signed_in("boss", Role.ADMIN)
+    await boss.get("/admin/numbers")
+    answer = await boss.post("/admin/numbers", number=number, name="x", comment="")
+    assert (answer.status_code, words in unescape(answer.text)) == (422, True)
+    assert await site.store.allow_list.all() == []
