@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup check test test-old demo run simulate fuzz bench faults clean
+.PHONY: help setup check test test-old demo run simulate fuzz bench bench-portal faults clean
 
 help:  ## What there is to type
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,9 @@ fuzz: setup  ## Whatever Asterisk, admins and users may send, spoiled at random,
 
 bench: setup  ## Decision time and cost per call beside plain Dial(); a few minutes (QUICK=1: one)
 	$(BIN)/python -m comunik_pbx.sandbox bench $(if $(QUICK),--quick)
+
+bench-portal: setup  ## A change of a rule with 50 users at once, and what calls notice of it; two minutes
+	$(BIN)/python -m comunik_pbx.sandbox bench-portal $(if $(QUICK),--quick)
 
 faults: setup  ## Calls while service, Asterisk and network fail (ONLY="kill stop"; ONLY=soak MINUTES=30 RATE=20)
 	$(BIN)/python -m comunik_pbx.sandbox faults $(or $(ONLY),all) --per-second $(or $(RATE),10) \

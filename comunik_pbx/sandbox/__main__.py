@@ -23,6 +23,8 @@ def main() -> int:
     commands.add_parser("demo", help="real calls through every kind of forward")
     measure = commands.add_parser("bench", help="decision time and cost per call")
     measure.add_argument("--quick", action="store_true", help="one short round, less than a minute")
+    pages = commands.add_parser("bench-portal", help="a change of a rule with 50 users at once, and what calls notice")
+    pages.add_argument("--quick", action="store_true", help="one short round")
     fail = commands.add_parser("faults", help="calls while everything around them fails")
     fail.add_argument("names", nargs="*", default=["all"], metavar="NAME", help="kill, stop, … (docs/reliability.md)")
     fail.add_argument("--seconds", type=float, help="how long calls come, instead of each fault's own time")
@@ -66,6 +68,10 @@ async def _until_told(arguments: argparse.Namespace) -> int:
                 per_second=arguments.per_second,
                 minutes=arguments.minutes,
             )
+        case "bench-portal":
+            from comunik_pbx.sandbox.bench_portal import bench_portal  # noqa: PLC0415
+
+            work = bench_portal(layout, quick=arguments.quick)
         case _:
             from comunik_pbx.sandbox.bench import bench  # noqa: PLC0415
 

@@ -1,14 +1,19 @@
 """`make run`: the sandbox stays up, and its service is started again when it dies, as systemd would."""
 
 import asyncio
+import secrets
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from comunik_pbx import config as configuration
+from comunik_pbx.accounts.account import Role
 from comunik_pbx.sandbox.company import MAILBOX_PIN, STAFF, carrier_addresses
 from comunik_pbx.sandbox.errors import AsteriskFailed, SandboxError
 from comunik_pbx.sandbox.layout import Layout
 from comunik_pbx.sandbox.sandbox import Sandbox, running
 from comunik_pbx.service import REPLACED
+from comunik_pbx.store import Store
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
@@ -22,6 +27,11 @@ async def stay_up(layout: Layout, includes: tuple[Path, ...]) -> int:
             raise SandboxError(f"the further configuration {path} does not exist")
     async with running(layout, _say, includes=includes) as sandbox:
         _explain(sandbox)
+        if sandbox.service is not None:
+            addresses = layout.addresses
+            _say(f"Portal: http://{addresses.host}:{addresses.portal}")
+            await _invite(sandbox)
+        _say("Ctrl-C ends everything.")
         watch = asyncio.create_task(_keep_service(sandbox)) if sandbox.service else None
         waiting: set[asyncio.Task[object]] = {sandbox.asterisk.ended}
         if watch:
@@ -70,11 +80,24 @@ def _explain(sandbox: Sandbox) -> None:
     for trunk, address in carrier_addresses(sandbox.layout):
         _say(f"An INVITE from {address} is a call from outside by the trunk {trunk}; calls to outside go there.")
     if sandbox.service is not None:
-        _say(f"Portal: http://{addresses.host}:{addresses.portal}   Configuration: {sandbox.config}")
+        _say(f"Configuration: {sandbox.config}")
     else:
         _say("There is no service in this checkout yet: calls follow the default plans.")
     _say(f"Log: {sandbox.layout.full_log}   Console: {' '.join(sandbox.asterisk.console_command[:-1])} -r")
-    _say("Ctrl-C ends everything.")
+
+
+async def _invite(sandbox: Sandbox) -> None:
+    """Accounts to try the portal with: a user and an administrator, who choose their passwords by a link."""
+    config = configuration.load(sandbox.config)
+    async with await Store.open(config.store_url) as store:
+        for name, role in (("101", Role.USER), ("boss", Role.ADMIN)):
+            account = await store.accounts.account(name)
+            if account is not None and account.password_hash is not None:
+                _say(f"  sign in as {name} ({role.value}) with the password you chose")
+                continue
+            secret, now = secrets.token_urlsafe(32), datetime.now(UTC)
+            await store.accounts.invite(name, role, secret, now + timedelta(days=7), by="make run", at=now)
+            _say(f"  sign in as {name} ({role.value}): {config.portal.url}/invitation/{secret}")
 
 
 def _say(line: str) -> None:

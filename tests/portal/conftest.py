@@ -8,22 +8,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
+from comunik_pbx.sandbox.bench_portal import CHROMIUM_ARGUMENTS
 from comunik_pbx.sandbox.sandbox import Sandbox
 from tests.portal.people import People
 from tests.stories.company import Company, company_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-"""Chromium alone with loopback: nothing is looked up elsewhere."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -32,7 +22,7 @@ async def browser() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium: apt install chromium")
     async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        running = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield running
         await running.close()
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from comunik_pbx import config as configuration
-from comunik_pbx.sandbox import bench, bench_report
+from comunik_pbx.sandbox import bench, bench_portal, bench_report
 from comunik_pbx.sandbox.bench_calls import Burst, burst, register_phones
 from comunik_pbx.sandbox.bench_decision import decision_times
 from comunik_pbx.sandbox.sandbox import Sandbox
@@ -43,3 +43,17 @@ async def test_a_few_calls_each_way(sandbox: Sandbox) -> None:
                 assert await bench.decided_live(sandbox, began) == (4 if variant in bench.BASELINE else 0)
         finally:
             await register_phones(sandbox, expires=0)
+
+
+@pytest.mark.pbx
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_few_changes_in_the_portal(sandbox: Sandbox) -> None:
+    async with company_of(sandbox) as company:
+        users = await bench_portal._users(sandbox)
+        assert len(users) == bench_portal.USERS
+        took, failed = await bench_portal._changes(sandbox, users[:5], 1.0)
+        assert (len(took), failed) == (5, 0)
+        numbers = {str(rule.external.to) for rule in (await company.store.rules()).values() if rule.external}
+        assert numbers == {number for _, number in users[:5]}
+        for account in await company.store.accounts.all():
+            await company.store.accounts.remove(account.name, by="test", at=datetime.now(UTC))
