@@ -94,7 +94,16 @@ class AllowedNumber(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
 
 
-SCOPES = ("rules:read", "rules:write", "profile:read", "profile:write", "calls:read", "calls:dial", "admin:read")
+SCOPES = (
+    "rules:read",
+    "rules:write",
+    "profile:read",
+    "profile:write",
+    "calls:read",
+    "calls:dial",
+    "admin:read",
+    "admin:write",
+)
 """What a token of the API may be for."""
 
 SESSION_IDLE = timedelta(days=14)

@@ -6,6 +6,8 @@ from fastapi.responses import Response
 from starlette.datastructures import FormData
 
 from comunik_pbx.accounts.account import AllowedNumber
+from comunik_pbx.forwarding.numbers import NumberPolicy
+from comunik_pbx.forwarding.refusals import Refusal, RefusalCode
 from comunik_pbx.web.pages import Admin, NotFound, admin, form, go, word
 
 router = APIRouter(prefix="/admin/numbers")
@@ -21,13 +23,9 @@ async def show(find: str = "", who: Admin = Depends(admin)) -> Response:
 async def add(who: Admin = Depends(admin), sent: FormData = Depends(form)) -> Response:
     """Allow a number, or write its name and comment anew."""
     typed = {"number": word(sent, "number", 40), "name": word(sent, "name", 80), "comment": word(sent, "comment", 200)}
-    policy = who.needs.rules.directory().numbers
-    number = policy.e164(typed["number"])
-    if number is None:
-        return await _page(who, 422, typed=typed, wrong=who.text("This is not a telephone number."))
-    allowing = msgspec.structs.replace(policy, allow=(*policy.allow, number))
-    if refusal := allowing.refusal(number):  # emergency, premium, or denied by the configuration
-        why = refusal.words(who.language)
+    number = allowable(typed["number"], who.needs.rules.directory().numbers)
+    if isinstance(number, Refusal):
+        why = number.words(who.language)
         return await _page(who, 422, typed=typed, wrong=f"{why[0].upper()}{why[1:]}.")
     await who.needs.numbers.put(
         AllowedNumber(
@@ -54,6 +52,14 @@ async def change(number: str, what: str, who: Admin = Depends(admin), sent: Form
         changed = msgspec.structs.replace(found, enabled=what == "on", changed_by=by, changed_at=who.moment)
         await who.needs.numbers.put(changed)
     return go("/admin/numbers?done=number")
+
+
+def allowable(written: str, policy: NumberPolicy) -> str | Refusal:
+    """The number in E.164, or why nobody can allow it: emergency, premium, or denied by the configuration."""
+    number = policy.e164(written)
+    if number is None:
+        return Refusal(RefusalCode.NOT_A_NUMBER, written)
+    return msgspec.structs.replace(policy, allow=(*policy.allow, number)).refusal(number) or number
 
 
 async def _page(

@@ -1,9 +1,12 @@
 """A click in the browser, then a call that follows it."""
 
+from typing import Any
+
 from comunik_pbx.sandbox.phones import Phones
 from tests.pbx import PBX
 from tests.portal.people import People
 from tests.stories.company import CUSTOMER, MOBILE, Company
+from tests.web.test_profile import png
 
 pytestmark = PBX
 
@@ -81,6 +84,19 @@ async def test_a_refused_number_gets_the_focus_and_its_reason(people: People, co
     assert "est un numéro surtaxé" in await wrong.inner_text()
     assert await page.evaluate("document.activeElement.id") == "always-number"
     assert await page.input_value("#always-number") == "08 99 12 34 56"
+
+
+async def test_a_photo_is_shown_at_once(people: People) -> None:
+    page = await people.signed_in("101")
+    await page.goto(f"{people.url}/profile")
+    photo: Any = {"name": "me.png", "mimeType": "image/png", "buffer": png()}
+    await page.set_input_files("#photo", photo)
+    assert (await page.get_attribute("#portrait", "src") or "").startswith("blob:")
+    assert await page.evaluate("document.getElementById('portrait').decode().then(() => true)")
+    await page.click(".save button")
+    await page.wait_for_url("**?done=profile")
+    assert await page.get_attribute("#portrait", "src") == "/profile/photo?v=1"
+    assert people.complaints == []
 
 
 async def test_unsaved_changes_are_not_lost_by_accident(people: People) -> None:

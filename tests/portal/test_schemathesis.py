@@ -38,6 +38,8 @@ async def test_no_500_and_nothing_undescribed(sandbox: Sandbox, company: Company
         "examples,fuzzing",
         "--generation-database",
         "none",
+        "--seed",
+        "42",
         "--no-color",
         cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE,

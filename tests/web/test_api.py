@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from comunik_pbx.accounts.account import SCOPES
+from comunik_pbx.accounts.account import SCOPES, Role
 from tests.web.site import Site
 from tests.web.test_profile import png
 
@@ -122,6 +122,17 @@ async def test_calling(site: Site) -> None:
     assert (await client.ask("POST", "/calls", json={"to": "102"})).json()[
         "detail"
     ] == "None of your phones is connected."
+
+
+async def test_allowed_numbers(site: Site) -> None:
+    boss = Client(site, await site.token("boss", "admin:read", "admin:write", role=Role.ADMIN))
+    put = await boss.ask("PUT", "/admin/numbers/+442079460000", json={"name": "London"})
+    assert (put.status_code, put.json()["changed_by"]) == (200, "api:boss")
+    assert [one["number"] for one in (await boss.ask("GET", "/admin/numbers")).json()] == ["+442079460000"]
+    refused = await boss.ask("PUT", "/admin/numbers/+33899123456", json={})
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:comunik-pbx:refused:premium")
+    assert (await boss.ask("DELETE", "/admin/numbers/+442079460000")).status_code == 204
+    assert (await boss.ask("DELETE", "/admin/numbers/+442079460000")).status_code == 404
 
 
 async def test_every_operation_has_words_and_every_body_an_example(site: Site) -> None:

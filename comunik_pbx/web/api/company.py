@@ -1,13 +1,18 @@
 """The company: who is there; and for administrators everybody's rules and calls."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
 
+from comunik_pbx.accounts.account import AllowedNumber
+from comunik_pbx.forwarding.refusals import Refusal
 from comunik_pbx.forwarding.rules import ExtensionRules, RuleKind
+from comunik_pbx.web.admin_numbers import allowable
 from comunik_pbx.web.api.caller import Caller, allowed
 from comunik_pbx.web.api.calls import CallOut, call_out
+from comunik_pbx.web.api.problems import Problem, refused
 
 router = APIRouter(tags=["company"])
 
@@ -48,6 +53,70 @@ async def all_extensions(who: Caller = allowed("admin:read")) -> list[dict[str, 
         }
         for number, extension in sorted(who.needs.rules.directory().extensions.items())
     ]
+
+
+class NumberIn(BaseModel):
+    """What is written of an allowed number."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "London office"}]})
+
+    name: Annotated[str, Field(max_length=80)] = ""
+    comment: Annotated[str, Field(max_length=200)] = ""
+    enabled: bool = True
+
+
+class NumberOut(NumberIn):
+    """An allowed number, E.164."""
+
+    number: str
+    changed_by: str
+    changed_at: datetime
+
+
+@router.get("/admin/numbers")
+async def numbers(who: Caller = allowed("admin:read")) -> list[NumberOut]:
+    """Outside numbers allowed besides those that the configuration allows."""
+    return [_number(one) for one in await who.needs.numbers.all()]
+
+
+@router.put("/admin/numbers/{number}")
+async def allow(
+    number: Annotated[str, Path(pattern=r"^\+?[0-9]{2,20}$")], wanted: NumberIn, who: Caller = allowed("admin:write")
+) -> NumberOut:
+    """Allow a number, or switch it off."""
+    found = allowable(number, who.needs.rules.directory().numbers)
+    if isinstance(found, Refusal):
+        raise refused(found, who.language)
+    made = AllowedNumber(
+        number=found,
+        name=wanted.name,
+        comment=wanted.comment,
+        enabled=wanted.enabled,
+        changed_by=who.by,
+        changed_at=who.needs.clock(),
+    )
+    await who.needs.numbers.put(made)
+    return _number(made)
+
+
+@router.delete("/admin/numbers/{number}", status_code=204)
+async def disallow(
+    number: Annotated[str, Path(pattern=r"^\+?[0-9]{2,20}$")], who: Caller = allowed("admin:write")
+) -> None:
+    """Take a number off the list."""
+    if not await who.needs.numbers.remove(number, by=who.by, at=who.needs.clock()):
+        raise Problem(404, who.text("There is no such number"))
+
+
+def _number(one: AllowedNumber) -> NumberOut:
+    return NumberOut(
+        number=one.number,
+        name=one.name,
+        comment=one.comment,
+        enabled=one.enabled,
+        changed_by=one.changed_by,
+        changed_at=one.changed_at,
+    )
 
 
 @router.get("/admin/calls")
