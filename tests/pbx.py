@@ -15,6 +15,17 @@ TEST_DIALPLAN = """
 [from-phones](+)
 exten => _91XX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
  same => n,Hangup(${HANGUPCAUSE})
+; The same with what comunik-pbx gives to the phones it rings (6 and an extension); pickup of anybody's call (*8), and
+; of one extension's (*8 and its number: 102 where comunik-pbx rings it, 6102 where plain Dial() does); parking.
+[globals](+)
+CK_RING_OPTIONS = tk
+[from-phones](+)
+exten => _61XX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30,tk)
+ same => n,Hangup(${HANGUPCAUSE})
+exten => *8,1,Pickup()
+exten => _*81XX,1,Pickup(${EXTEN:2})
+exten => _*861XX,1,Pickup(${EXTEN:2})
+include => parkedcalls
 ; 8 and an extension: its mailbox.
 exten => _81XX,1,VoiceMail(${EXTEN:1}@default,u)
  same => n,Hangup()
@@ -23,6 +34,8 @@ exten => _81XX,1,VoiceMail(${EXTEN:1}@default,u)
 exten => _81XX,1,Set(CHANNEL(hangup_handler_push)=admins-own,s,1)
  same => n,Goto(comunik-incoming,${EXTEN:1},1)
 exten => _91XX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
+ same => n,Hangup(${HANGUPCAUSE})
+exten => _61XX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30,tk)
  same => n,Hangup(${HANGUPCAUSE})
 [admins-own]
 exten => s,1,Set(DB(admins-own/last)=${CALLERID(num)})

@@ -129,6 +129,10 @@ class PhoneCall:
         """Transfer the other side blindly to `number` (REFER)."""
         await self._do("transfer", uri=f"sip:{number}@{self.line._station.dial_domain}")
 
+    async def hand_over(self, to: "PhoneCall") -> None:
+        """Connect the other side to that of another call of this phone (REFER with Replaces, RFC 3891)."""
+        await self._do("hand_over", to=to.handle)
+
     async def talks(self, seconds: float) -> None:
         """Let time pass while this phone says its tone; raises `NotHeard` if the call ends meanwhile."""
         with suppress(NotHeard):
@@ -192,6 +196,10 @@ class PhoneCall:
             return
         raise NotHeard(f"{self.line.name} should hear nothing, and hears {self._sounds()}")
 
+    async def hears_music(self, within: float = 8.0) -> None:
+        """Wait for sound that is no tone, for a second: music on hold."""
+        await self.hears_speech(within)
+
     async def receives_digits(self, digits: str, within: float = 10.0) -> None:
         """Wait until the other side has pressed `digits`."""
         await self._until(lambda: digits in self.digits, within, f"did not receive the digits {digits}")
@@ -228,7 +236,7 @@ class PhoneCall:
                     break
         return answers
 
-    async def _do(self, do: str, **values: str) -> None:
+    async def _do(self, do: str, **values: str | int) -> None:
         try:
             await self._softphone.request(do, call=self.handle, **values)
         except PhoneError:

@@ -183,6 +183,10 @@ class Softphone:
         await self._calls[request["call"]].transfer(request["uri"])
         return {}
 
+    async def _do_hand_over(self, request: dict[str, Any]) -> dict[str, Any]:
+        await self._calls[request["call"]].attended_transfer(self._calls[request["to"]])
+        return {}
+
     async def _do_say(self, request: dict[str, Any]) -> dict[str, Any]:
         """Say another tone into a call than its account's; 0 Hz is silence."""
         self._said[request["call"]] = request["hertz"]

@@ -1,0 +1,100 @@
+"""Hold and music, digits both ways, a second call to a phone that talks, early media, 302: as on plain `Dial()`."""
+
+from comunik_pbx.sandbox import sipp
+from comunik_pbx.sandbox.phones import Phones
+from tests.pbx import PBX
+from tests.stories.beside import PLAIN, both_ways, number_of_bruno
+from tests.stories.company import CUSTOMER, Company
+
+pytestmark = PBX
+
+
+@both_ways
+async def test_held_with_music_and_back(company: Company, phones: Phones, way: str) -> None:
+    bruno = await phones.register("102")
+    customer = (await phones.carrier()).number(CUSTOMER)
+    call = await customer.dial(await number_of_bruno(company, way))
+    at_bruno = await bruno.rings()
+    await at_bruno.answer()
+    await call.hears(bruno)
+    await at_bruno.hold()
+    await call.hears_music()
+    await at_bruno.resume()
+    await call.hears(bruno)
+    await at_bruno.hears(customer)
+    await call.hangup()
+    await at_bruno.ended()
+
+
+@both_ways
+async def test_digits_both_ways(company: Company, phones: Phones, way: str) -> None:
+    bruno = await phones.register("102")
+    customer = (await phones.carrier()).number(CUSTOMER)
+    call = await customer.dial(await number_of_bruno(company, way))
+    at_bruno = await bruno.rings()
+    await at_bruno.answer()
+    await call.hears(bruno)
+    await call.press("1234")
+    await at_bruno.receives_digits("1234")
+    await at_bruno.press("56*9")
+    await call.receives_digits("56*9")
+    await call.hangup()
+    await at_bruno.ended()
+
+
+@both_ways
+async def test_a_second_call_to_a_phone_that_talks(company: Company, phones: Phones, way: str) -> None:
+    bruno = await phones.register("102")
+    carrier = await phones.carrier()
+    customer, other = carrier.number(CUSTOMER), carrier.number("+33140000001")
+    number = await number_of_bruno(company, way)
+    first = await customer.dial(number)
+    at_bruno = await bruno.rings()
+    await at_bruno.answer()
+    await first.hears(bruno)
+    second = await other.dial(number)
+    waiting = await bruno.rings()  # call waiting
+    await second.ringing()
+    await at_bruno.hold()
+    await waiting.answer()
+    await second.hears(bruno)
+    await first.hears_music()
+    await second.hangup()
+    await waiting.ended()
+    await at_bruno.resume()
+    await first.hears(bruno)
+    await first.hangup()
+    await at_bruno.ended()
+
+
+@both_ways
+async def test_the_phone_sends_early_media(company: Company, phones: Phones, way: str) -> None:
+    customer = (await phones.carrier()).number(CUSTOMER)
+    async with sipp.phone(company.sandbox, "102", [183, 1.0, 200], early_media=True) as bruno:
+        call = await customer.dial(await number_of_bruno(company, way))
+        await call.progress()
+        await bruno.received("ACK")
+        await call.answered()
+        assert call.statuses == [183, 200]
+        await call.hangup()
+
+
+@both_ways
+async def test_the_phone_sends_the_call_elsewhere(company: Company, phones: Phones, way: str) -> None:
+    """302 to 103: followed, and 103 sees who sent it."""
+    chloe = await phones.register("103")
+    customer = (await phones.carrier()).number(CUSTOMER)
+    host = company.sandbox.layout.addresses.host
+    async with sipp.phone(company.sandbox, "102", [302], headers=[f"Contact: <sip:103@{host}>"]) as bruno:
+        call = await customer.dial(await number_of_bruno(company, way))
+        at_chloe = await chloe.rings()
+        assert at_chloe.caller == CUSTOMER
+        if way == PLAIN:
+            assert at_chloe.diversion is None or at_chloe.diversion[0] == "102"
+        else:
+            assert at_chloe.diversion is not None
+        await at_chloe.answer()
+        await call.hears(chloe)
+        assert len(bruno.invites) == 1
+        await call.hangup()
+        await at_chloe.ended()
