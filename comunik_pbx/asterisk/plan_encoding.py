@@ -77,6 +77,8 @@ def _fields(step: Step, rung: dict[str, int], watched: bool) -> list[str]:
                 _confirm(step.confirm),
                 "&".join([_earlier(diversion) for diversion in step.earlier]),
             ]
+            if step.history:
+                tail.append(_checked(step.history))
             return [*head, _flag(step.fallback), *_diversion(step.diversion), *tail]
         case Voicemail():
             owner = rung.get(step.extension, 0)
@@ -149,6 +151,8 @@ def _step(fields: Iterator[str]) -> Step:
             to, trunk, policy, shown = next(fields), next(fields), CallerIdPolicy(next(fields)), next(fields) or None
             confirm, earlier = _read_confirm(next(fields)), _read_earlier(next(fields), diversion.count)
             step = Forward(to, trunk, dial, seconds, progress, diversion, fallback, policy, shown, confirm, earlier)
+            if history := next(fields, ""):  # the dialplan's own plans have none
+                step = msgspec.structs.replace(step, history=history)
         case "voicemail":
             mailbox, greeting, extension, _ = (
                 next(fields),

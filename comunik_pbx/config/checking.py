@@ -155,6 +155,7 @@ class Checker:
                     company_number=number or None,
                     answer_seconds=table.answer_seconds,
                     progress_seconds=table.progress_seconds,
+                    history_info=table.history_info,
                     confirm=table.confirm,
                 )
             )

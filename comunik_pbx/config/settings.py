@@ -309,6 +309,11 @@ class Trunk(Table):
         le=60,
         allow_inf_nan=False,
     )
+    history_info: bool = setting(
+        False,
+        right="true or false",
+        why="Sends History-Info (RFC 7044) beside Diversion, for carriers that ask for it.",
+    )
     confirm: bool = setting(
         False,
         right="true or false",

@@ -64,6 +64,7 @@ class Trunk(msgspec.Struct, frozen=True, kw_only=True):
     answer_seconds: float = 60.0
     progress_seconds: float = 10.0
     confirm: bool = False
+    history_info: bool = False  # History-Info (RFC 7044) beside Diversion
 
 
 class Directory(msgspec.Struct, frozen=True, kw_only=True):

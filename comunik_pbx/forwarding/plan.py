@@ -278,6 +278,7 @@ class _Decision:
                     self.shown(trunk),
                     self.confirm(trunk),
                     tuple(earlier),
+                    numbers.formatted(number, trunk.number_format) if trunk.history_info else None,
                 )
             )
 

@@ -95,6 +95,7 @@ class Forward(msgspec.Struct, frozen=True, tag="forward"):
     shown: str | None = None
     confirm: Confirm | None = None
     earlier: tuple[Diversion, ...] = ()
+    history: str | None = None  # the number called as the trunk wants it, if it wants History-Info (RFC 7044)
 
 
 class Voicemail(msgspec.Struct, frozen=True, tag="voicemail"):

@@ -154,3 +154,33 @@ async def test_a_forward_inside_shows_the_colleague_as_plain_dial_does(company: 
         ours = await call.receives(answer)
         assert ours.header("P-Asserted-Identity") == usual.header("P-Asserted-Identity")
     assert "103" in ((await call.receives(200)).header("P-Asserted-Identity") or "")
+
+
+async def test_history_info_where_the_trunk_wants_it(company: Company, phones: Phones) -> None:
+    carrier = await phones.carrier()
+    await company.forwards("101", "external", "102", rings=1)
+    await company.forwards("102", "external", MOBILE, rings=1)
+    bruno = await phones.register("102")
+    async with (
+        company.configured(setting("trunks.carrier", "history_info", "true")),
+        sipp.phone(company.sandbox, "101", [486]),
+    ):
+        call = await carrier.number(CUSTOMER).dial(DID)
+        await bruno.rings()
+        on_mobile = await carrier.number(MOBILE).rings()
+        assert on_mobile.invite.all("History-Info") == [
+            f"<sip:+33170000101{AT};index=1",
+            f"<sip:+33170000102{AT[:-1]};cause=486>;index=1.1;mp=1",
+            f"<sip:{MOBILE}{AT[:-1]};cause=408>;index=1.1.1;mp=1.1",
+        ]
+        assert len(on_mobile.invite.all("Diversion")) == 2
+        await talk_and_part(call, on_mobile)
+        await company.forwards("103", "always", MOBILE)
+        again = await carrier.withheld(CUSTOMER).dial("+33170000103")
+        on_mobile = await carrier.number(MOBILE).rings()
+        assert on_mobile.invite.all("History-Info") == [
+            f"<sip:+33170000103{AT};index=1",
+            f"<sip:{MOBILE}{AT[:-1]};cause=302>;index=1.1;mp=1",
+        ]
+        assert len(on_mobile.invite.all("Diversion")) == 1
+        await talk_and_part(again, on_mobile)
