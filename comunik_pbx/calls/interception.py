@@ -212,10 +212,10 @@ class Interception:
         """Decide, open the record, give what is handed over: `7.1/1!PLAN`. The arguments are those of dialplan/."""
         match args:
             case ["incoming", called, endpoint, presentation, *further]:
-                passes, diverted_by, seen = (*further, *("", "", "")[len(further) :])[:3]
+                passes, diverted_by, seen, sent_by = (*further, *("", "", "", "")[len(further) :])[:4]
             case _:
                 raise ValueError(
-                    f"Stasis() needs incoming,CALLED,ENDPOINT,PRESENTATION,PASS,DIVERTED,SEEN and got {args}"
+                    f"Stasis() needs incoming,CALLED,ENDPOINT,PRESENTATION,PASS,DIVERTED,SEEN,SENT_BY and got {args}"
                 )
         snapshot, now = self._snapshot(), self._clock()
         directory = snapshot.directory
@@ -224,6 +224,7 @@ class Interception:
             called=called,
             diverted_by=_numbers(diverted_by),
             passed=_numbers(seen)[:-1],  # the last is what is called now
+            sent_by=directory.by_endpoint.get(sent_by),
         )
         decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
         encoded = encode(decision.steps, watched=self._rings_watched())

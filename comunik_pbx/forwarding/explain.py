@@ -44,6 +44,10 @@ _WHY = {
         "{extension} has rung already and a phone sent the call back: it does not ring again",
         "le {extension} a déjà sonné et un téléphone a renvoyé l’appel : il ne sonne pas une seconde fois",
     ),
+    Why.SENT_ON: (
+        "the phone of {extension} sends the call to {to}",
+        "le téléphone du {extension} envoie l’appel vers {to}",
+    ),
     Why.UNKNOWN: (
         "{extension} is neither an extension nor one of our numbers",
         "{extension} n’est ni un poste ni un de nos numéros",
@@ -52,7 +56,7 @@ _WHY = {
 
 _NOT_FOLLOWED = ("rule {rule} to {to} not followed: {why}", "renvoi {rule} vers {to} non suivi : {why}")
 
-_RULES_FR = {"always": "permanent", "internal": "interne", "external": "externe"}
+_RULES_FR = {"always": "permanent", "internal": "interne", "external": "externe", "phone": "du téléphone"}
 
 _ORIGIN = {Origin.INTERNAL: ("inside", "internes"), Origin.EXTERNAL: ("outside", "externes")}
 

@@ -45,6 +45,7 @@ class Why(StrEnum):
     FIRST_MAILBOX = "first-mailbox"  # nobody answered: the first callee's voicemail
     NOBODY = "nobody"  # nobody answered and there is no mailbox
     CAME_BACK = "came-back"  # a phone sent the call back to an extension it has rung already
+    SENT_ON = "sent-on"  # a phone sent the call to an outside number (302)
     UNKNOWN = "unknown"  # what was dialled is neither an extension nor a DID
 
 
@@ -110,6 +111,8 @@ def plan(
     """
     origin = call.caller.origin
     first = directory.called(call.called)
+    if first is None and (by := directory.extensions.get(call.sent_by or "")) is not None:
+        return _Decision(call, directory, now, usage or {}, by).sent_on(by)
     if first is None:
         unknown = TraceEntry(call.called, "default", Why.UNKNOWN, asked=1)
         return Plan(origin, None, (End(UNALLOCATED_NUMBER),), (unknown,))
@@ -194,13 +197,36 @@ class _Decision:
             return Refusal(RefusalCode.LOOP, extension.number)
         if self.hops + len(self.visited) > self.directory.max_hops:
             return Refusal(RefusalCode.MAX_HOPS, str(self.directory.max_hops))
-        if isinstance(found, ToNumber):
-            used = self.usage.get(extension.number, UNUSED)
-            if extension.max_outside_calls is not None and used.at_once >= extension.max_outside_calls:
-                return Refusal(RefusalCode.AT_ONCE, extension.number)
-            if extension.max_outside_calls_per_day is not None and used.today >= extension.max_outside_calls_per_day:
-                return Refusal(RefusalCode.PER_DAY, extension.number)
-        return found
+        return (isinstance(found, ToNumber) and self.used_up(extension)) or found
+
+    def used_up(self, extension: Extension) -> Refusal | None:
+        """Why this extension may forward no more calls to outside now, None if it may."""
+        used = self.usage.get(extension.number, UNUSED)
+        if extension.max_outside_calls is not None and used.at_once >= extension.max_outside_calls:
+            return Refusal(RefusalCode.AT_ONCE, extension.number)
+        if extension.max_outside_calls_per_day is not None and used.today >= extension.max_outside_calls_per_day:
+            return Refusal(RefusalCode.PER_DAY, extension.number)
+        return None
+
+    def sent_on(self, by: Extension) -> Plan:
+        """A phone sends the call to an outside number: as a rule of its extension would, with the same limits.
+
+        What follows if that fails is not decided here: the plan that rang the phone goes on.
+        """
+        origin, number = self.call.caller.origin, self.call.called
+        found = outside(number, by, self.directory)
+        refusal = found if isinstance(found, Refusal) else self.used_up(by)
+        if isinstance(found, ToNumber) and found.number == self.call.caller.number:
+            refusal = Refusal(RefusalCode.CALLER, found.number)
+        elif self.hops > self.directory.max_hops:
+            refusal = Refusal(RefusalCode.MAX_HOPS, str(self.directory.max_hops))
+        if refusal is not None or isinstance(found, Refusal):
+            why = TraceEntry(by.number, "phone", refusal or Refusal(RefusalCode.NOT_A_NUMBER, number), to=number)
+            return Plan(origin, None, (End(SUBSCRIBER_ABSENT),), (why,))
+        self.diversions = [(by, Reason.UNCONDITIONAL)]
+        self.forward(found.number)
+        why = TraceEntry(by.number, "phone", Why.SENT_ON, len(self.steps), to=found.number)
+        return Plan(origin, None, (*self.steps, End(NO_ANSWER)), (why,))
 
     def follow(self, extension: Extension, rule: Rule, target: Extension | ToNumber | ToVoicemail) -> Extension | None:
         """Ring as the rule says, then go where it leads."""
