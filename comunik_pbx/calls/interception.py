@@ -29,6 +29,7 @@ from comunik_pbx.forwarding.call import Call
 from comunik_pbx.forwarding.directory import Directory
 from comunik_pbx.forwarding.plan import Plan, Usage, plan
 from comunik_pbx.forwarding.rules import Rules
+from comunik_pbx.forwarding.steps import Ring, Step
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,9 @@ HANDOVERS = 128
 id that the plan is not its own, and follows its published plan."""
 
 EXECUTOR = "comunik-execute"
+
+RING_AT_ONCE = "*"
+"""Before the number of the variable: the plan begins with the ringing of one phone, which the dialplan does at once."""
 
 Decide = Callable[[Call, Directory, Rules, datetime, Mapping[str, Usage]], Plan]
 
@@ -180,10 +184,10 @@ class Interception:
             self.figures.fallen[Fallen.LATE] += 1
             return  # the guard has taken it
         try:
-            handover = self._decided(event.channel, event.args)
+            handover, start = self._decided(event.channel, event.args)
         except Exception:
             log.exception("a call could not be decided: given back to the dialplan", call=channel_id, args=event.args)
-            handover = None
+            handover, start = None, ""
         try:
             if handover is None:
                 self.figures.fallen[Fallen.FAULT] += 1
@@ -195,7 +199,7 @@ class Interception:
                 HANDOVER.format(turn),
                 handover,
                 context=EXECUTOR,
-                extension=str(turn),
+                extension=f"{start}{turn}",
                 priority=1,
             )
             self.figures.took(time.monotonic() - event.at)
@@ -208,8 +212,11 @@ class Interception:
             self._records.undelivered(channel_id)
             log.warning("a decision did not reach Asterisk: left to the guard", call=channel_id, why=str(error))
 
-    def _decided(self, channel: Channel, args: list[str]) -> str:
-        """Decide, open the record, give what is handed over: `7.1/1!PLAN`. The arguments are those of dialplan/."""
+    def _decided(self, channel: Channel, args: list[str]) -> tuple[str, str]:
+        """Decide, open the record, give what is handed over (`7.1/1!PLAN`), and RING_AT_ONCE if it may begin so.
+
+        The arguments are those of dialplan/.
+        """
         match args:
             case ["incoming", called, endpoint, presentation, *further]:
                 passes, diverted_by, seen, sent_by = (*further, *("", "", "", "")[len(further) :])[:4]
@@ -229,7 +236,8 @@ class Interception:
         decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
         encoded = encode(decision.steps, watched=self._rings_watched())
         self._records.decided(channel.id, call, decision, now, nth := int(passes or 1))
-        return f"{channel.id}/{nth}!{encoded}"
+        at_once = nth == 1 and decision.steps and _rings_one_phone(decision.steps[0])
+        return f"{channel.id}/{nth}!{encoded}", RING_AT_ONCE if at_once else ""
 
     async def _reconcile(self, event: _Reconcile) -> None:
         """Events while we were away are lost: decide whoever waits in our application, close records of who is gone."""
@@ -258,6 +266,10 @@ class Interception:
         alive = {channel.id for channel in channels}
         if event.ends_missed and (missing := self._records.close_missing(alive, began)):
             log.info("calls ended while we were away", calls=missing)
+
+
+def _rings_one_phone(step: Step) -> bool:
+    return isinstance(step, Ring) and len(step.endpoints) == 1 and step.diversion is None
 
 
 def _numbers(joined: str) -> tuple[str, ...]:
