@@ -67,7 +67,8 @@ class Figures:
 
     def _asterisk(self) -> Iterator[Metric]:
         yield _gauge("ari_connected", "1 if calls are decided: the event socket stands.", self._interception.connected)
-        yield _gauge("ami_connected", "1 if ends of calls are heard, and plans published.", self._ami_connected())
+        reached = "1 if AMI answered when it was last needed: plans are published."
+        yield _gauge("ami_connected", reached, self._ami_connected())
 
     def _calls(self) -> Iterator[Metric]:
         figures = self._interception.figures

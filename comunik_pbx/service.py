@@ -25,7 +25,7 @@ from comunik_pbx import config as configuration
 from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import ApplicationReplaced, AriError, AsteriskError
-from comunik_pbx.calls.call_ends import follow_call_ends, record_end
+from comunik_pbx.calls.call_ends import record_end, reported
 from comunik_pbx.calls.exact_rings import ExactRings
 from comunik_pbx.calls.interception import Interception
 from comunik_pbx.calls.kept_ends import KeptEnds
@@ -129,14 +129,18 @@ class Service:
         self._snapshot = Snapshot(config.directory, config.default_rules)
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
-        self._hears = asyncio.Event()
         self._ends_missed = asyncio.Event()
         self._announced = asyncio.Event()
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
-        self._rings = ExactRings(ari, self._records.ring)
+        self._rings = ExactRings(ari, self._records.lives)
         self._interception = Interception(
-            ari, lambda: self._snapshot, self._records, rings_watched=lambda: ami.connected and self._rings.hearing
+            ari,
+            lambda: self._snapshot,
+            self._records,
+            rings=self._rings.begin,
+            on_end=self._ended,
+            on_missed=self._missed,
         )
         self._publisher = Publisher(ami, lambda: self._snapshot)
         self._kept_ends = KeptEnds(ami, lambda headers: record_end(headers, self._records))
@@ -157,13 +161,6 @@ class Service:
                 group.create_task(_for_ever(name, coroutine), name=name)
                 for name, coroutine in {
                     "interception": self._interception.run(),
-                    "ends of calls": follow_call_ends(
-                        self._ami,
-                        self._records,
-                        self._rings,
-                        on_connected=self._heard_again,
-                        on_loaded=self._loaded,
-                    ),
                     "kept ends of calls": self._kept_ends.run(),
                     "rings": self._rings.run(),
                     "fallback plans": self._publisher.run(),
@@ -207,7 +204,7 @@ class Service:
                 writer=self._writer,
                 publisher=self._publisher,
                 snapshot=lambda: self._snapshot,
-                ami_connected=lambda: self._ami.connected,
+                ami_connected=lambda: self._ami.reached,
             )
             await serve_metrics(address, figures)
         await asyncio.Event().wait()
@@ -226,7 +223,6 @@ class Service:
     async def _ready(self) -> None:
         """Tell the supervisor once calls are decided and their ends are heard."""
         await self._interception.wait_connected()
-        await self._hears.wait()
         await self._announced.wait()
         notify("READY=1")
         log.info("ready", config=str(self._config.path), extensions=len(self._config.directory.extensions))
@@ -335,13 +331,11 @@ class Service:
         await self._store.put_calls([call_row(record) for record in records])
         self._kept_ends.stored(records)
 
-    def _heard_again(self) -> None:
-        """AMI is connected: what it would have told meanwhile is looked up."""
-        self._hears.set()
-        self._interception.reconcile()
+    def _ended(self, report: str) -> None:
+        record_end(reported(report), self._records)
 
-    def _loaded(self) -> None:
-        """Asterisk has loaded everything: what it keeps may be anything."""
+    def _missed(self) -> None:
+        """Calls may have ended unheard, and Asterisk may be another than before: what it keeps may be anything."""
         self._publisher.reconcile()
         self._kept_ends.collect()
         self._ends_missed.set()

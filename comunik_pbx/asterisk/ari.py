@@ -83,6 +83,7 @@ class _Variable(msgspec.Struct, frozen=True):
 
 class _Endpoint(msgspec.Struct, frozen=True):
     state: str = ""
+    channel_ids: list[str] = []
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -386,6 +387,11 @@ class _Endpoints:
             raise
         return _read(_endpoint, body).state == "online"
 
+    async def channels(self, endpoint: str) -> list[str]:
+        """GET /endpoints/PJSIP/{resource}: the ids of the channels to and from a phone."""
+        (body,) = await self._client.pipeline(("GET", f"/endpoints/PJSIP/{quote(endpoint, safe='')}", b""))
+        return _read(_endpoint, body).channel_ids
+
 
 class _Channels:
     """ARI resource channels. Operations on a channel raise ChannelGone and ChannelNotInStasis."""
@@ -432,6 +438,12 @@ class _Channels:
         except ChannelGone:
             await self.get(channel_id)  # 404 says both: no such channel, no such variable
             return ""
+
+    async def evaluated(self, channel_id: str, function: str) -> str:
+        """GET /channels/{channelId}/variable of a dialplan function, `EVAL(…)`. Raises ChannelGone."""
+        path = f"/channels/{quote(channel_id, safe='')}/variable?variable={quote(function, safe='')}"
+        (body,) = await self._client.pipeline(("GET", path, b""))
+        return _read(_value, body).value
 
     async def continue_(
         self, channel_id: str, *, context: str = "", extension: str = "", priority: int | None = None

@@ -1,4 +1,4 @@
-"""How a call ended, as the dialplan tells it: the UserEvent `ComunikCall` of the hangup handler."""
+"""How a call ended, as the dialplan's hangup handler tells it (dialplan/record.conf)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,8 +8,6 @@ import msgspec
 import structlog
 
 log = structlog.get_logger(__name__)
-
-EVENT = "ComunikCall"
 
 
 class Decided(StrEnum):

@@ -1,137 +1,159 @@
 """Ends the ringing when phones have rung enough: N rings from the first 180, whenever that was.
 
-    AMI (DialState RINGING) → RingWatch → N × cycle later → ARI: is no leg answered? → DELETE each leg → the next step
+    plan handed over → looks at the caller's channel (ARI) → N × cycle after the first 180: is no leg answered?
+        → DELETE each leg → Dial() says NOANSWER, and the plan goes on
 
-Dial() then returns with NOANSWER and the plan goes on. Dial's own time, somewhat longer, stays for the case that we are
-gone by then. A leg answered between our look and our DELETE, half a millisecond, would be lost: ARI has no condition on
-a DELETE (docs/telephony.md).
+Dial's own time, somewhat longer, stays for the case that we are gone by then. A leg answered between our look and our
+DELETE, half a millisecond, would be lost: ARI has no condition on a DELETE (docs/telephony.md).
 """
 
 import asyncio
 import contextlib
+import heapq
+import itertools
 import time
-from collections import deque
 from collections.abc import Callable
 
-import msgspec
 import structlog
 
-from comunik_pbx.asterisk.ami_dial import LegEvent, LegNews
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import AriError, ChannelGone
-from comunik_pbx.calls.ring_watch import RingWatch, RungEnough
-from comunik_pbx.forwarding.steps import Ring
+from comunik_pbx.calls.ring_watch import Look, RingWatch, RungEnough, Wait
+from comunik_pbx.forwarding.steps import Ring, Step
 
 log = structlog.get_logger(__name__)
-
-EARLY_SECONDS = 0.1
-"""So much less than N rings, so that ring N+1 never starts."""
-
-LOOK_SECONDS = 0.02
-"""After a PROGRESS: Asterisk tells of a 180 with SDP a moment before it notes that the leg rings."""
 
 STALE_SECONDS = 0.5
 """A look that took so long says nothing of the moment: Asterisk or we were frozen meanwhile."""
 
-RingOf = Callable[[str, str], Ring | None]
-"""The ring step of an extension in a call's plan."""
+CALLER = (
+    "EVAL(${CK_DECIDED}|${CK_PASS}|${CK_INDEX}|${CK_ACTIVE}|${DIALSTATUS}|${CK_STARTED}|${STRFTIME(,,%s%3q)}"
+    "|${RINGTIME_MS}|${PROGRESSTIME_MS}|${CHANNEL(linkedid)})"
+)
+"""What is asked of the caller's channel, in one request."""
+
+LEG = "EVAL(${CHANNEL(linkedid)}|${CHANNEL(state)})"
+
+
+class _Watched:
+    """One call that we decided: its channel, which of its passes, and its plan."""
+
+    __slots__ = ("channel", "passes", "watch")
+
+    def __init__(self, channel: str, passes: int, steps: tuple[Step, ...]) -> None:
+        self.channel, self.passes = channel, passes
+        self.watch = RingWatch(steps)
 
 
 class ExactRings:
-    """Watches the ring steps of the calls we decided. `run` is the task that ends them."""
+    """Watches the ring steps of the calls we decided. `run` is the task that ends them.
 
-    def __init__(self, ari: AriClient, ring_of: RingOf, *, clock: Callable[[], float] = time.monotonic) -> None:
+    `lives` says whether a call (UNIQUEID, pass) has not ended, as far as is known.
+    """
+
+    def __init__(
+        self, ari: AriClient, lives: Callable[[str, int], bool], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._ari = ari
-        self._ring_of = ring_of
+        self._lives = lives
         self._clock = clock
-        self._watch = RingWatch(self._seconds_of)
-        self._looks: deque[tuple[float, LegEvent]] = deque()  # legs that may ring, and since when
+        self._due: list[tuple[float, int, bool, _Watched]] = []  # a heap
+        self._order = itertools.count()
         self._sooner = asyncio.Event()
         self._waits_until: float | None = None
-        self._heard_any = False
-        self.hearing = True
 
-    def connected(self) -> None:
-        """AMI is connected (again): news of legs was missed, and its user may have other rights now."""
-        self._heard_any, self.hearing = False, True
-        self._watch.forget_silent()
+    def begin(self, channel: str, passes: int, steps: tuple[Step, ...]) -> None:
+        """A plan was handed over just now."""
+        one = _Watched(channel, passes, steps)
+        self._later(one, one.watch.begun())
 
-    def heard(self, event: LegEvent) -> None:
-        """Take news of a leg, heard just now."""
-        self._heard_any = self.hearing = True
-        now = self._clock()
-        self._watch.heard(event, now)
-        if event.news is LegNews.PROGRESS:
-            self._looks.append((now, event))
-        due = self._next()
-        if due is not None and (self._waits_until is None or due < self._waits_until):
+    def _later(self, one: _Watched, wait: Wait | None) -> None:
+        if wait is None:
+            return
+        due = self._clock() + wait.seconds
+        heapq.heappush(self._due, (due, next(self._order), wait.at_legs, one))
+        if self._waits_until is None or due < self._waits_until:
             self._sooner.set()
-
-    def _next(self) -> float | None:
-        """When there is something to do next."""
-        look = self._looks[0][0] + LOOK_SECONDS if self._looks else None
-        return min((at for at in (look, self._watch.next_due()) if at is not None), default=None)
-
-    def call_rang(self) -> None:
-        """A call has ended in which phones rang. If nothing was heard of it, we have no right to hear."""
-        if not self._heard_any and self.hearing:
-            self.hearing = False
-            log.error(
-                "AMI does not tell when phones ring: add call to `read` of our user in manager.conf, and run "
-                "`manager reload`; until then rings are counted from the INVITE"
-            )
 
     async def run(self) -> None:
         """End ring steps as they are due, until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._sooner.clear()
-                self._waits_until = self._next()
+                self._waits_until = self._due[0][0] if self._due else None
                 wait = None if self._waits_until is None else max(0.0, self._waits_until - self._clock())
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait):
                         await self._sooner.wait()
                 now = self._clock()
-                while self._looks and self._looks[0][0] + LOOK_SECONDS <= now:
-                    group.create_task(self._look(*self._looks.popleft()), name="look at a leg")
-                for enough in self._watch.due(now):
-                    group.create_task(self._end(enough), name=f"rings of {enough.call}")
+                while self._due and self._due[0][0] <= now:
+                    _, _, at_legs, one = heapq.heappop(self._due)
+                    if self._lives(one.channel, one.passes):
+                        group.create_task(self._look(one, at_legs), name=f"rings of {one.channel}")
 
-    def _seconds_of(self, call: str, extension: str) -> float | None:
-        ring = self._ring_of(call, extension)
-        return None if ring is None else ring.seconds - EARLY_SECONDS
-
-    async def _look(self, since: float, event: LegEvent) -> None:
-        """Was it a 180 with SDP? Then the leg has been ringing since it was heard."""
-        try:
-            if await self._state(event.leg) == "Ringing":
-                self._watch.heard(msgspec.structs.replace(event, news=LegNews.RINGING), since)
-        except AriError as error:
-            log.warning("a leg could not be looked at: taken for 183", call=event.call, why=str(error))
-
-    async def _end(self, enough: RungEnough) -> None:
-        if self._ring_of(enough.call, enough.extension) is None:
-            return  # our plan turned out not to be the one carried out
+    async def _look(self, one: _Watched, at_legs: bool) -> None:
         try:
             began = self._clock()
-            states = await asyncio.gather(*(self._state(leg) for leg in enough.legs))
-            if "Up" in states:
+            look, linked = await self._caller(one)
+            if look is None:
                 return
             if self._clock() - began > STALE_SECONDS:
-                log.warning("legs could not be looked at in time: left to the dialplan", call=enough.call)
+                self._later(one, Wait(0.0))
                 return
-            standing = [leg for leg, state in zip(enough.legs, states, strict=True) if state is not None]
-            await asyncio.gather(*(self._hangup(leg) for leg in standing))
-        except AriError as error:
-            log.warning("ringing could not be ended: left to the dialplan", call=enough.call, why=str(error))
-
-    async def _state(self, leg: str) -> str | None:
-        """The leg's state (ARI Channel.state: Down, Ringing, Up …), None if it is gone."""
-        try:
-            return (await self._ari.channels.get(leg)).state
+            if at_legs and look.dialling and look.rang is None:
+                ring = one.watch.steps[look.step - 1]
+                if isinstance(ring, Ring) and "Ringing" in (await self._legs(ring, linked)).values():
+                    one.watch.leg_rings(look)
+            after = one.watch.looked(look)
+            if isinstance(after, RungEnough):
+                await self._end(after.ring, linked, one.channel)
+                after = one.watch.begun()
+            self._later(one, after)
         except ChannelGone:
-            return None
+            pass
+        except AriError as error:
+            log.warning("ringing could not be looked at: left to the dialplan", call=one.channel, why=str(error))
+
+    async def _caller(self, one: _Watched) -> tuple[Look | None, str]:
+        """What the caller's channel says, and its linkedid; None if it is not our plan that is carried out."""
+        said = (await self._ari.channels.evaluated(one.channel, CALLER)).split("|")
+        if len(said) != 10:
+            raise AriError(f"EVAL() gave {'|'.join(said)!r}")
+        decided, passes, step, active, status, started, now, rang, progressed, linked = said
+        if (decided, passes) != ("live", str(one.passes)) or status == "ANSWER":
+            return None, linked
+        elapsed = (int(now) - int(started or now)) / 1000
+        look = Look(int(step or 0), active == "dial", elapsed, _seconds(rang), _seconds(progressed))
+        return look, linked
+
+    async def _legs(self, ring: Ring, linked: str) -> dict[str, str]:
+        """The legs of a ring step (UNIQUEID), with their states: its endpoints' channels that belong to the call."""
+        found = await asyncio.gather(*(self._ari.endpoints.channels(endpoint) for endpoint in ring.endpoints))
+        legs = dict.fromkeys(channel for channels in found for channel in channels)
+        said = await asyncio.gather(*(self._leg(leg) for leg in legs))
+        return {leg: state for leg, (its, state) in zip(legs, said, strict=True) if its == linked}
+
+    async def _leg(self, leg: str) -> tuple[str, str]:
+        try:
+            its, _, state = (await self._ari.channels.evaluated(leg, LEG)).partition("|")
+        except ChannelGone:
+            return "", ""
+        return its, state
+
+    async def _end(self, ring: Ring, linked: str, call: str) -> None:
+        began = self._clock()
+        legs = await self._legs(ring, linked)
+        if "Up" in legs.values():
+            return
+        if self._clock() - began > STALE_SECONDS:
+            log.warning("legs could not be looked at in time: left to the dialplan", call=call)
+            return
+        await asyncio.gather(*(self._hangup(leg) for leg in legs))
 
     async def _hangup(self, leg: str) -> None:
         with contextlib.suppress(ChannelGone):
             await self._ari.channels.hangup(leg, reason="no_answer")  # Q.850 cause 19: Dial() says NOANSWER
+
+
+def _seconds(milliseconds: str) -> float | None:
+    return int(milliseconds) / 1000 if milliseconds else None

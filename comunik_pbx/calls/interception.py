@@ -2,6 +2,8 @@
 
     StasisStart → Call → plan(…) → a hand-over variable → continue to comunik-execute, which makes it CK_PLAN
 
+On the same socket the dialplan tells how calls end: `ended` instead of `incoming`, from the hangup handler.
+
 The decision is taken at once, from memory. If anything at all goes wrong the call is given back without a plan, or
 left to the dialplan's guard: both take it to the fallback.
 """
@@ -66,6 +68,15 @@ class _Reconcile(msgspec.Struct, frozen=True):
     ends_missed: bool = True
 
 
+class _Decided(msgspec.Struct, frozen=True):
+    """What is handed over (`7.1/1!PLAN`), RING_AT_ONCE if it may begin so, of which pass it is, and its steps."""
+
+    handover: str
+    start: str
+    passes: int
+    steps: tuple[Step, ...]
+
+
 class _Entered(msgspec.Struct, frozen=True):
     """A channel waits in our application, since `at` (monotonic seconds) as far as we know."""
 
@@ -78,9 +89,14 @@ class Interception:
     """Decides the calls that enter one Stasis application.
 
     At most `most_calls` are undecided at once. What comes beyond it is given back to the dialplan at once, which has a
-    fallback plan for it; beyond `most_given_back` of those it is left to the dialplan's guard. `rings_watched` says
-    whether somebody will end the ringing exactly, so that the dialplan should not. `connected` says whether the event
-    socket stands, `tried_at` when it was last opened, lost or tried in vain (monotonic seconds).
+    fallback plan for it; beyond `most_given_back` of those it is left to the dialplan's guard.
+
+    `rings` is told of each plan handed over (UNIQUEID, pass, steps): it will end the ringing exactly, so the dialplan
+    should not; without it the dialplan does. `on_end` gets the dialplan's report of each call that ends. `on_missed` is
+    called when there may be ends that were not told: after each connection, and when a caller comes in again.
+
+    `connected` says whether the event socket stands, `tried_at` when it was last opened, lost or tried in vain
+    (monotonic seconds).
     """
 
     def __init__(
@@ -91,14 +107,18 @@ class Interception:
         *,
         most_calls: int = MOST_CALLS,
         most_given_back: int = MOST_GIVEN_BACK,
-        rings_watched: Callable[[], bool] = lambda: False,
+        rings: Callable[[str, int, tuple[Step, ...]], None] | None = None,
+        on_end: Callable[[str], None] = lambda report: None,
+        on_missed: Callable[[], None] = lambda: None,
         decide: Decide = plan,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._ari = ari
         self._snapshot = snapshot
         self._records = records
-        self._rings_watched = rings_watched
+        self._rings = rings
+        self._on_end = on_end
+        self._on_missed = on_missed
         self._decide = decide
         self._clock = clock
         self.figures = DecisionFigures()
@@ -131,6 +151,8 @@ class Interception:
             async with contextlib.aclosing(self._ari.events()) as events:
                 async for event in events:
                     match event:
+                        case StasisStart(args=["ended", *report]):
+                            self._on_end(",".join(report))
                         case StasisStart():
                             self._enter(event.channel, event.args)
                         case Connected():
@@ -138,6 +160,7 @@ class Interception:
                             self._connected_once.set()
                             log.info("connected to ARI", url=self._ari.url, app=self._ari.app)
                             self.reconcile()
+                            self._on_missed()
                         case Disconnected():
                             self.connected, self.tried_at = False, time.monotonic()
                             if self._told != (why := str(event.error)):  # not at every attempt
@@ -184,12 +207,12 @@ class Interception:
             self.figures.fallen[Fallen.LATE] += 1
             return  # the guard has taken it
         try:
-            handover, start = self._decided(event.channel, event.args)
+            decided = self._decided(event.channel, event.args)
         except Exception:
             log.exception("a call could not be decided: given back to the dialplan", call=channel_id, args=event.args)
-            handover, start = None, ""
+            decided = None
         try:
-            if handover is None:
+            if decided is None:
                 self.figures.fallen[Fallen.FAULT] += 1
                 await self._ari.channels.continue_(channel_id)
                 return
@@ -197,26 +220,23 @@ class Interception:
             await self._ari.channels.continue_with(
                 channel_id,
                 HANDOVER.format(turn),
-                handover,
+                decided.handover,
                 context=EXECUTOR,
-                extension=f"{start}{turn}",
+                extension=f"{decided.start}{turn}",
                 priority=1,
             )
+            if self._rings is not None:
+                self._rings(channel_id, decided.passes, decided.steps)
             self.figures.took(time.monotonic() - event.at)
         except (ChannelGone, ChannelNotInStasis) as normal:
             self.figures.fallen[Fallen.LATE] += 1
-            self._records.undelivered(channel_id)
             log.debug("the call did not wait for its decision", call=channel_id, why=str(normal))
         except AriError as error:
             self.figures.fallen[Fallen.ASTERISK] += 1
-            self._records.undelivered(channel_id)
             log.warning("a decision did not reach Asterisk: left to the guard", call=channel_id, why=str(error))
 
-    def _decided(self, channel: Channel, args: list[str]) -> tuple[str, str]:
-        """Decide, open the record, give what is handed over (`7.1/1!PLAN`), and RING_AT_ONCE if it may begin so.
-
-        The arguments are those of dialplan/.
-        """
+    def _decided(self, channel: Channel, args: list[str]) -> _Decided:
+        """Decide and open the record. The arguments are those of dialplan/."""
         match args:
             case ["incoming", called, endpoint, presentation, *further]:
                 passes, diverted_by, seen, sent_by = (*further, *("", "", "", "")[len(further) :])[:4]
@@ -234,10 +254,12 @@ class Interception:
             sent_by=directory.by_endpoint.get(sent_by),
         )
         decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
-        encoded = encode(decision.steps, watched=self._rings_watched())
+        encoded = encode(decision.steps, watched=self._rings is not None)
         self._records.decided(channel.id, call, decision, now, nth := int(passes or 1))
         at_once = nth == 1 and decision.steps and _rings_one_phone(decision.steps[0])
-        return f"{channel.id}/{nth}!{encoded}", RING_AT_ONCE if at_once else ""
+        if nth > 1:
+            self._on_missed()
+        return _Decided(f"{channel.id}/{nth}!{encoded}", RING_AT_ONCE if at_once else "", nth, decision.steps)
 
     async def _reconcile(self, event: _Reconcile) -> None:
         """Events while we were away are lost: decide whoever waits in our application, close records of who is gone."""
@@ -255,7 +277,7 @@ class Interception:
             self._seen_since = None
         for channel in channels:
             app, *args = channel.dialplan.app_data.split(",")
-            waits = channel.dialplan.app_name == "Stasis" and app == self._ari.app
+            waits = channel.dialplan.app_name == "Stasis" and app == self._ari.app and args[:1] != ["ended"]
             if (
                 waits
                 and channel.id not in seen

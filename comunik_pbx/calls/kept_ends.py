@@ -1,15 +1,18 @@
 """Ends of calls that nobody heard: the dialplan keeps each in AstDB until the service has stored its record.
 
-`comunik-ended/<last five characters of UNIQUEID>/<pass>` holds what the UserEvent says. They are collected after each
-login to AMI, and deleted once the store has the records: a service that dies in between collects them again.
+`comunik-ended/<last five characters of UNIQUEID>/<pass>` holds what the hangup handler reports. They are collected
+after each connection to ARI and every minute, and deleted some seconds after the store has the records, many at a time:
+a service that dies in between collects them again.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
 from comunik_pbx.asterisk.errors import AsteriskError
+from comunik_pbx.calls.call_ends import reported
 from comunik_pbx.calls.publishing import FallbackDatabase
 from comunik_pbx.calls.records import UNKNOWN, CallRecord
 
@@ -19,8 +22,14 @@ KEPT = "comunik-ended"
 
 RETRY_SECONDS = 5.0
 
-COLLECT_SECONDS = 600.0
-"""They are collected after so long a time with nothing to do, too: events may have been dropped in a flood."""
+COLLECT_SECONDS = 60.0
+"""They are collected so often, too: of calls that we did not decide nobody tells the end."""
+
+DELETE_SECONDS = 10.0
+"""Those stored are deleted together: a connection to AMI for each would cost more than the call."""
+
+LEAVE_SECONDS = 1.0
+"""How long the end of the service may wait for the last deletion."""
 
 
 class KeptEnds:
@@ -35,11 +44,14 @@ class KeptEnds:
         ended: Callable[[Mapping[str, str]], bool],
         *,
         retry_seconds: float = RETRY_SECONDS,
+        delete_seconds: float = DELETE_SECONDS,
     ) -> None:
         self._database = database
         self._retry_seconds = retry_seconds
+        self._delete_seconds = delete_seconds
         self._ended = ended
         self._collect = False
+        self._at_once = asyncio.Event()
         self._stored: set[str] = set()
         self._due = asyncio.Event()
         self._collected = asyncio.Event()
@@ -54,6 +66,7 @@ class KeptEnds:
         """There may be some that were not heard."""
         self._collect = True
         self._collected.clear()
+        self._at_once.set()
         self._due.set()
 
     def stored(self, records: Iterable[CallRecord]) -> None:
@@ -64,12 +77,26 @@ class KeptEnds:
 
     async def run(self) -> None:
         """Do so until cancelled. What fails is tried again."""
+        try:
+            await self._run()
+        except asyncio.CancelledError:
+            self._collect = False
+            with contextlib.suppress(TimeoutError, AsteriskError):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await self._once()
+            raise
+
+    async def _run(self) -> None:
         while True:
             try:
                 async with asyncio.timeout(COLLECT_SECONDS):
                     await self._due.wait()
             except TimeoutError:
                 self.collect()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._delete_seconds):
+                    await self._at_once.wait()
+            self._at_once.clear()
             self._due.clear()
             try:
                 await self._once()
@@ -87,12 +114,12 @@ class KeptEnds:
                 self._collect = True
                 raise
             channels = set()
-            for key, report in found.items():
-                headers = reported(report)
-                if self._ended(headers):
+            for path, report in found.items():
+                headers, key = reported(report), path.removeprefix(f"/{KEPT}/")
+                if key not in self._stored and not self._ended(headers):
+                    self._stored.add(key)
+                elif "call" in headers:
                     channels.add(headers["call"])
-                else:
-                    self._stored.add(key.removeprefix(f"/{KEPT}/"))
                 await asyncio.sleep(0)  # there may be thousands, and live calls must not wait
             if found:
                 log.info("ends of calls collected", calls=len(found))
@@ -102,12 +129,6 @@ class KeptEnds:
         keys = sorted(self._stored)
         await self._database.db_write(KEPT, [(key, None) for key in keys])
         self._stored.difference_update(keys)
-
-
-def reported(report: str) -> dict[str, str]:
-    """`Call: 1795386765.7,Pass: 1,…` as headers with lower-case names."""
-    pairs = (field.partition(": ") for field in report.split(","))
-    return {name.lower(): value for name, _, value in pairs}
 
 
 def _key(record_id: str) -> str:

@@ -3,7 +3,7 @@
     the snapshot changes, a rule ends, Asterisk (re)starts → what is wanted → the differences → AMI
 
 One task does it, a few milliseconds at a time, so that no live call waits for it. It remembers what AstDB holds and
-writes only differences; after each login, start and reload of Asterisk, and when its own mark in AstDB is missing
+writes only differences; after each connection to Asterisk, and when its own mark in AstDB is missing
 (somebody wiped it, an old copy was restored), it reads AstDB and starts from what is really there.
 """
 
@@ -23,7 +23,10 @@ from comunik_pbx.calls.wanted_plans import Change, WantedPlans
 
 log = structlog.get_logger(__name__)
 
-CHECK_SECONDS = 5.0
+RETRY_SECONDS = 5.0
+"""After a failure."""
+
+CHECK_SECONDS = 60.0
 """How often the mark is looked for, and rules that have ended are tidied away (they no longer act anyhow)."""
 
 RECONCILE_SECONDS = 600.0
@@ -42,10 +45,6 @@ T = TypeVar("T")
 
 class FallbackDatabase(Protocol):
     """AstDB, as `AmiClient` offers it. Both raise AsteriskError if it cannot be reached."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether it can be reached, as far as is known."""
 
     async def db_get_tree(self, family: str) -> dict[str, str]:
         """All entries of a family: full key `/family/key` to value."""
@@ -112,7 +111,7 @@ class Publisher:
         self.changed()
 
     async def run(self) -> None:
-        """Publish until cancelled. What fails is tried again at the next check or `reconcile`."""
+        """Publish until cancelled. What fails is tried again."""
         while True:
             try:
                 async with asyncio.timeout(self._check_seconds):
@@ -120,12 +119,12 @@ class Publisher:
             except TimeoutError:
                 pass
             self._due.clear()
-            if self._database.connected:
-                await self._round()
-            else:
-                self._unknown = True
+            if not await self._round():
+                await asyncio.sleep(min(RETRY_SECONDS, self._check_seconds))
+                self._due.set()
 
-    async def _round(self) -> None:
+    async def _round(self) -> bool:
+        """Publish what is to be; False if it could not be."""
         self._in_hand_since, self._changed_at = self._changed_at, None
         try:
             await self._publish(look=self._in_hand_since is None)
@@ -136,12 +135,14 @@ class Publisher:
             if self._told != (why := str(error)):  # not at every attempt
                 self._told = why
                 log.warning("fallback plans are not published", why=why)
+            return False
         else:
             self._told = ""
             if self._in_hand_since is not None:
                 self.lag_seconds = self.behind_seconds
             if self._changed_at is None:
                 self._in_step.set()
+            return True
         finally:
             self._in_hand_since = None
 

@@ -20,7 +20,7 @@ from comunik_pbx.calls.usage import ForwardUsage, forwarders
 from comunik_pbx.forwarding.call import Call
 from comunik_pbx.forwarding.explain import step_json, trace_json
 from comunik_pbx.forwarding.plan import Plan, TraceEntry
-from comunik_pbx.forwarding.steps import Forward, Ring, Step
+from comunik_pbx.forwarding.steps import Forward, Step
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +30,6 @@ UNKNOWN = "unknown"
 _STATUSES = frozenset(("answered", "voicemail", "ended", "abandoned", UNKNOWN))
 
 _ENDED_REMEMBERED = 1000
-
-_MOST_PASSES = 9
-"""A caller transferred more often has his rings counted from the INVITE."""
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +93,6 @@ class Records:
         self._clock = clock
         self._open: OrderedDict[str, CallRecord] = OrderedDict()
         self._ended: OrderedDict[str, CallRecord] = OrderedDict()
-        self._undelivered: set[str] = set()
         self.usage = ForwardUsage()
         self.counted: Counter[tuple[str, str]] = Counter()
 
@@ -125,21 +121,9 @@ class Records:
         self.usage.begin(forwarders(plan.steps), now)
         self._sink.put(record)
 
-    def ring(self, channel: str, extension: str) -> Ring | None:
-        """The ring step of this extension in the plan we gave this channel (its newest); None if we gave none."""
-        record = self._newest(channel)
-        if record is None or record.id in self._undelivered:
-            return None
-        return next((step for step in record.steps if isinstance(step, Ring) and step.extension == extension), None)
-
-    def undelivered(self, channel: str) -> None:
-        """The plan did not reach this channel, or we do not know: another is carried out, whose rings are not ours."""
-        if (record := self._newest(channel)) is not None:
-            self._undelivered.add(record.id)
-
-    def _newest(self, channel: str) -> CallRecord | None:
-        ids = (_record_id(channel, passes) for passes in range(1, _MOST_PASSES + 1))
-        return next((self._open[record_id] for record_id in ids if record_id in self._open), None)
+    def lives(self, channel: str, passes: int) -> bool:
+        """Whether a call that we decided has not ended, as far as we know."""
+        return _record_id(channel, passes) in self._open
 
     def ended(self, end: CallEnd) -> CallRecord:
         """A call ended: its complete record. Told twice (by AMI and from AstDB), it counts once."""
@@ -172,7 +156,6 @@ class Records:
 
     def _remember(self, record: CallRecord) -> None:
         self.counted[record.decided.value, record.status if record.status in _STATUSES else "other"] += 1
-        self._undelivered.discard(record.id)
         self._ended[record.id] = record
         if len(self._ended) > _ENDED_REMEMBERED:
             self._ended.popitem(last=False)

@@ -1,104 +1,97 @@
-"""How long phones have been ringing, and when they have rung enough. No I/O; time is an argument.
+"""When phones have rung enough: what a look at the caller's channel says, and when to look again. No I/O.
 
-    BEGUN ──RINGING──> ringing, due N cycles later ──> due: all legs of the step are to be ended
-      └──PROGRESS──> as ringing, unless a RINGING follows: then N cycles from that
+    plan handed over → first look → … → N cycles after the first 180: the legs are to be ended → the next ring step
 
-N rings are counted from the first leg that rings, for all legs of the step: who calls hears N rings, whichever phone
-began. An ANSWERED ends the watch, as does the OVER of the last leg.
+Asterisk itself notes on the caller's channel when a leg first rang (Dial()'s RINGTIME_MS), so that a look may come late
+and the count is exact all the same, and a call that is answered soon costs nothing. N rings are counted from the
+first leg that rings, for all legs of the step: who calls hears N rings, whichever phone began.
 """
-
-import heapq
-import itertools
-from collections.abc import Callable
 
 import msgspec
 
-from comunik_pbx.asterisk.ami_dial import LegEvent, LegNews
+from comunik_pbx.forwarding.steps import Ring, Step
 
-SecondsOf = Callable[[str, str], float | None]
-"""How long a call (UNIQUEID) is to ring an extension, in seconds from the first ringing; None: we do not know it."""
+EARLY_SECONDS = 0.1
+"""So much less than N rings, so that ring N+1 never starts."""
+
+FIRST_LOOK_SECONDS = 0.4
+"""After the plan was handed over, or a step ended: most phones ring by then."""
+
+OFTEN_SECONDS = 0.08
+"""How often a leg that said 183 is looked at: it may yet say that it rings, by a 180 with SDP, which Asterisk does not
+note on the caller's channel."""
+
+OFTEN_LOOKS = 30
+"""… and so many times. Then it is taken for one that says 183 alone (a trunk, some gateways)."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What the caller's channel says now.
+
+    `step` is the number of the plan's step that is carried out, `dialling` whether its Dial() goes on and nobody has
+    answered. `elapsed` seconds ago Dial() began; `rang` and `progressed` are how long after that the first 180 and the
+    first 183 (or 180 with SDP) came, in seconds, None if none did.
+    """
+
+    step: int
+    dialling: bool
+    elapsed: float = 0.0
+    rang: float | None = None
+    progressed: float | None = None
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Look again in `seconds`; `at_legs`: at the legs as well, one may ring."""
+
+    seconds: float
+    at_legs: bool = False
 
 
 class RungEnough(msgspec.Struct, frozen=True):
-    """The legs (UNIQUEID) of a call's ring step are to be ended, unless one is answered by now."""
+    """The legs of this ring step are to be ended, unless one is answered by now."""
 
-    call: str
-    extension: str
-    legs: tuple[str, ...]
-
-
-class _Step:
-    """One ring step being carried out. `due` is None until there is a sign of life."""
-
-    __slots__ = ("due", "extension", "legs", "rings")
-
-    def __init__(self, extension: str) -> None:
-        self.extension = extension
-        self.legs: dict[str, None] = {}  # in the order they were dialled
-        self.due: float | None = None
-        self.rings = False
+    ring: Ring
 
 
 class RingWatch:
-    """All ring steps being carried out now. Moments are seconds of any clock that never goes back."""
+    """The ring steps of one call's plan."""
 
-    def __init__(self, seconds_of: SecondsOf) -> None:
-        self._seconds_of = seconds_of
-        self._steps: dict[str, _Step] = {}
-        self._ends: list[tuple[float, int, str, _Step]] = []  # a heap; outdated entries are passed over
-        self._order = itertools.count()
+    __slots__ = ("_looks", "_rang", "steps")
 
-    def __len__(self) -> int:
-        return len(self._steps)
+    def __init__(self, steps: tuple[Step, ...]) -> None:
+        self.steps = steps
+        self._looks: dict[int, int] = {}
+        self._rang: dict[int, float] = {}  # by step: when a leg was seen to ring, seconds after Dial() began
 
-    def heard(self, event: LegEvent, now: float) -> None:
-        """Take news of a leg, heard now."""
-        step = self._steps.get(event.call)
-        if step is not None and step.extension != event.extension:  # a later step: of the one before all is over
-            del self._steps[event.call]
-            step = None
-        match event.news:
-            case LegNews.ANSWERED:
-                self._steps.pop(event.call, None)
-            case LegNews.OVER:
-                if step is not None:
-                    step.legs.pop(event.leg, None)
-                    if not step.legs:
-                        del self._steps[event.call]
-            case news:
-                if step is None:
-                    step = self._steps[event.call] = _Step(event.extension)
-                step.legs[event.leg] = None
-                if news is LegNews.RINGING and not step.rings:
-                    step.rings = True
-                    self._count(event.call, step, now)
-                elif news is LegNews.PROGRESS and step.due is None:
-                    self._count(event.call, step, now)
+    def begun(self) -> Wait | None:
+        """When to look first; None if nothing rings."""
+        return Wait(FIRST_LOOK_SECONDS) if any(isinstance(step, Ring) for step in self.steps) else None
 
-    def _count(self, call: str, step: _Step, now: float) -> None:
-        seconds = self._seconds_of(call, step.extension)
-        if seconds is not None:
-            step.due = now + seconds
-            heapq.heappush(self._ends, (step.due, next(self._order), call, step))
+    def leg_rings(self, look: Look) -> None:
+        """A leg of the step that the look saw rings, though Asterisk has noted a 183 alone."""
+        self._rang.setdefault(look.step, look.elapsed)
 
-    def next_due(self) -> float | None:
-        """When `due` should be asked next; None if nothing rings."""
-        while self._ends and not self._current(*self._ends[0]):
-            heapq.heappop(self._ends)
-        return self._ends[0][0] if self._ends else None
+    def looked(self, look: Look) -> Wait | RungEnough | None:
+        """What to do after a look; None: nothing rings any more that we have to end."""
+        later = min((one.seconds for one in self.steps[look.step :] if isinstance(one, Ring)), default=None)
+        ring = self.steps[look.step - 1] if 0 < look.step <= len(self.steps) else None
+        if not isinstance(ring, Ring) or not look.dialling:
+            # A later one may begin at any moment, and end no sooner than:
+            return None if later is None else Wait(later - EARLY_SECONDS)
+        wait = self._of(ring, look)
+        if isinstance(wait, Wait) and later is not None:
+            return Wait(min(wait.seconds, later - EARLY_SECONDS), wait.at_legs)
+        return wait
 
-    def due(self, now: float) -> list[RungEnough]:
-        """The ring steps that have rung enough by now; each is told once."""
-        found = []
-        while (at := self.next_due()) is not None and at <= now:
-            _, _, call, step = heapq.heappop(self._ends)
-            del self._steps[call]
-            found.append(RungEnough(call, step.extension, tuple(step.legs)))
-        return found
-
-    def forget_silent(self) -> None:
-        """Forget the steps that show no sign of life: for whoever has missed news, so that they may be over."""
-        self._steps = {call: step for call, step in self._steps.items() if step.due is not None}
-
-    def _current(self, due: float, _: int, call: str, step: _Step) -> bool:
-        return self._steps.get(call) is step and step.due == due
+    def _of(self, ring: Ring, look: Look) -> Wait | RungEnough:
+        rang = look.rang if look.rang is not None else self._rang.get(look.step)
+        if rang is None and look.progressed is None:
+            return Wait(FIRST_LOOK_SECONDS)
+        if rang is None:
+            looks = self._looks[look.step] = self._looks.get(look.step, 0) + 1
+            rang = look.progressed or 0.0
+            left = rang + ring.seconds - EARLY_SECONDS - look.elapsed
+            if looks <= OFTEN_LOOKS and left > OFTEN_SECONDS:
+                return Wait(OFTEN_SECONDS, at_legs=True)
+        left = rang + ring.seconds - EARLY_SECONDS - look.elapsed
+        return Wait(left) if left > 0.002 else RungEnough(ring)

@@ -1,13 +1,12 @@
 """What `check --live` tries: the store, ARI, AMI, and that Asterisk knows the names the configuration gives."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from comunik_pbx.asterisk.ami import AmiClient, AmiConnected, AmiDisconnected
+from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import AmiActionFailed, AriError, AsteriskError
 from comunik_pbx.cli.output import opened
@@ -94,7 +93,8 @@ async def _ami(config: "Config") -> list[Finding]:
     asterisk = config.asterisk
     client = AmiClient(asterisk.ami_host, asterisk.ami_port, asterisk.ami_user, asterisk.ami_password)
     try:
-        async with _logged_in(client):
+        with closing(client):
+            await client.check()
             found = [Finding("AMI", True, f"logged in at {asterisk.ami_host}:{asterisk.ami_port}")]
             return found + await _dialplan(client, config) + await _mailboxes(client, config)
     except AmiActionFailed as error:
@@ -102,30 +102,6 @@ async def _ami(config: "Config") -> list[Finding]:
         return [Finding("AMI", False, f"dialplan and mailboxes could not be looked at: {words}")]
     except AsteriskError as error:
         return [Finding("AMI", False, str(error))]
-
-
-@asynccontextmanager
-async def _logged_in(client: AmiClient) -> AsyncIterator[None]:
-    connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def read() -> None:
-        async with aclosing(client.events()) as events:
-            async for event in events:
-                if connected.done():
-                    continue
-                if isinstance(event, AmiConnected):
-                    connected.set_result(None)
-                elif isinstance(event, AmiDisconnected):
-                    connected.set_exception(event.error)
-
-    reader = asyncio.create_task(read())
-    try:
-        await connected
-        yield
-    finally:
-        reader.cancel()
-        with suppress(asyncio.CancelledError):
-            await reader
 
 
 async def _value(client: AmiClient, function: str) -> str:

@@ -3,11 +3,10 @@
 import asyncio
 import sys
 import time
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from comunik_pbx.asterisk.ami import AmiClient, FullyBooted
+from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.calls.fallback_plans import FAMILY
 from comunik_pbx.calls.publishing import Publisher
 from comunik_pbx.calls.snapshot import Snapshot
@@ -54,14 +53,7 @@ async def publishing_figures(sandbox: Sandbox, extensions: int = EXTENSIONS) -> 
     snapshot = large_company(extensions)
     ami = AmiClient(addresses.host, addresses.ami, AMI_USER, sandbox.passwords.ami)
     publisher = Publisher(ami, lambda: snapshot)
-    booted = asyncio.Event()
     await sandbox.console(f"database deltree {FAMILY}")
-
-    async def follow() -> None:
-        async with aclosing(ami.events()) as events:
-            async for event in events:
-                if isinstance(event, FullyBooted):
-                    booted.set()
 
     async def published() -> tuple[float, float]:
         began = time.perf_counter()
@@ -70,10 +62,8 @@ async def publishing_figures(sandbox: Sandbox, extensions: int = EXTENSIONS) -> 
         return time.perf_counter() - began, stalls.longest
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(follow())]
-        await asyncio.wait_for(booted.wait(), 10)
         publisher.reconcile()
-        tasks.append(group.create_task(publisher.run()))
+        publishing = group.create_task(publisher.run())
         first, first_stall = await published()
         entries = publisher.written
         await sandbox.console(f"database deltree {FAMILY}")
@@ -82,8 +72,8 @@ async def publishing_figures(sandbox: Sandbox, extensions: int = EXTENSIONS) -> 
         snapshot = Snapshot(snapshot.directory, {**snapshot.rules, **_one_rule(snapshot.directory)})
         publisher.changed()
         one, one_stall = await published()
-        for task in tasks:
-            task.cancel()
+        publishing.cancel()
+    ami.close()
     await sandbox.console(f"database deltree {FAMILY}")
     return PublishingFigures(extensions, entries, first, first_stall, restored, restored_stall, one, one_stall)
 
