@@ -140,7 +140,8 @@ class Service:
             self._records,
             rings=self._rings.begin,
             on_end=self._ended,
-            on_missed=self._missed,
+            on_missed=lambda: self._kept_ends.attend(),
+            on_connected=self._connected,
         )
         self._publisher = Publisher(ami, lambda: self._snapshot)
         self._kept_ends = KeptEnds(ami, lambda headers: record_end(headers, self._records))
@@ -313,6 +314,7 @@ class Service:
             )
         self._config = config
         await self._read_rules()
+        self._publisher.reconcile()  # whatever somebody has done to AstDB
         return ""
 
     async def _say_loaded(self, outcome: str) -> None:
@@ -334,9 +336,10 @@ class Service:
     def _ended(self, report: str) -> None:
         record_end(reported(report), self._records)
 
-    def _missed(self) -> None:
+    def _connected(self) -> None:
         """Calls may have ended unheard, and Asterisk may be another than before: what it keeps may be anything."""
         self._publisher.reconcile()
+        self._kept_ends.attend()
         self._kept_ends.collect()
         self._ends_missed.set()
 

@@ -92,8 +92,9 @@ class Interception:
     fallback plan for it; beyond `most_given_back` of those it is left to the dialplan's guard.
 
     `rings` is told of each plan handed over (UNIQUEID, pass, steps): it will end the ringing exactly, so the dialplan
-    should not; without it the dialplan does. `on_end` gets the dialplan's report of each call that ends. `on_missed` is
-    called when there may be ends that were not told: after each connection, and when a caller comes in again.
+    should not; without it the dialplan does. `on_end` gets the dialplan's report of each call that ends that
+    we decided. `on_missed` is called when the end of another will not be told: one that did not get our plan, or that of
+    a caller who comes in again. `on_connected` is called after each connection.
 
     `connected` says whether the event socket stands, `tried_at` when it was last opened, lost or tried in vain
     (monotonic seconds).
@@ -110,6 +111,7 @@ class Interception:
         rings: Callable[[str, int, tuple[Step, ...]], None] | None = None,
         on_end: Callable[[str], None] = lambda report: None,
         on_missed: Callable[[], None] = lambda: None,
+        on_connected: Callable[[], None] = lambda: None,
         decide: Decide = plan,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -119,6 +121,7 @@ class Interception:
         self._rings = rings
         self._on_end = on_end
         self._on_missed = on_missed
+        self._on_connected = on_connected
         self._decide = decide
         self._clock = clock
         self.figures = DecisionFigures()
@@ -160,7 +163,7 @@ class Interception:
                             self._connected_once.set()
                             log.info("connected to ARI", url=self._ari.url, app=self._ari.app)
                             self.reconcile()
-                            self._on_missed()
+                            self._on_connected()
                         case Disconnected():
                             self.connected, self.tried_at = False, time.monotonic()
                             if self._told != (why := str(event.error)):  # not at every attempt
@@ -184,11 +187,16 @@ class Interception:
         if self._seen_since is not None:
             self._seen_since.add(channel.id)
         if not self._calls.put(channel.id, _Entered(channel, args, time.monotonic())):
-            self.figures.fallen[Fallen.OVERLOAD] += 1
+            self._fell(Fallen.OVERLOAD)
             refused = self.figures.fallen[Fallen.OVERLOAD]
             if refused & (refused - 1) == 0:  # 1, 2, 4, 8 …: a flood must not flood the log too
                 log.error("too many calls at once: they go by their fallback plans", refused=refused)
             self._given_back.put(channel.id, channel.id)
+
+    def _fell(self, why: Fallen) -> None:
+        """A call goes by its fallback plan, and nobody will tell us its end."""
+        self.figures.fallen[why] += 1
+        self._on_missed()
 
     @property
     def undecided(self) -> int:
@@ -204,7 +212,7 @@ class Interception:
     async def _entered(self, event: _Entered) -> None:
         channel_id = event.channel.id
         if time.monotonic() - event.at > GUARD_SECONDS:
-            self.figures.fallen[Fallen.LATE] += 1
+            self._fell(Fallen.LATE)
             return  # the guard has taken it
         try:
             decided = self._decided(event.channel, event.args)
@@ -213,7 +221,7 @@ class Interception:
             decided = None
         try:
             if decided is None:
-                self.figures.fallen[Fallen.FAULT] += 1
+                self._fell(Fallen.FAULT)
                 await self._ari.channels.continue_(channel_id)
                 return
             turn = next(self._turns)
@@ -229,10 +237,10 @@ class Interception:
                 self._rings(channel_id, decided.passes, decided.steps)
             self.figures.took(time.monotonic() - event.at)
         except (ChannelGone, ChannelNotInStasis) as normal:
-            self.figures.fallen[Fallen.LATE] += 1
+            self._fell(Fallen.LATE)
             log.debug("the call did not wait for its decision", call=channel_id, why=str(normal))
         except AriError as error:
-            self.figures.fallen[Fallen.ASTERISK] += 1
+            self._fell(Fallen.ASTERISK)
             log.warning("a decision did not reach Asterisk: left to the guard", call=channel_id, why=str(error))
 
     def _decided(self, channel: Channel, args: list[str]) -> _Decided:

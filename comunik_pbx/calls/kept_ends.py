@@ -7,6 +7,7 @@ a service that dies in between collects them again.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
@@ -23,7 +24,13 @@ KEPT = "comunik-ended"
 RETRY_SECONDS = 5.0
 
 COLLECT_SECONDS = 60.0
-"""They are collected so often, too: of calls that we did not decide nobody tells the end."""
+"""They are collected so often in any case."""
+
+ATTENTIVE_SECONDS = 120.0
+"""So long after the newest call of which nobody will tell the end …"""
+
+SOON_SECONDS = 2.0
+"""… they are collected so often."""
 
 DELETE_SECONDS = 10.0
 """Those stored are deleted together: a connection to AMI for each would cost more than the call."""
@@ -52,6 +59,7 @@ class KeptEnds:
         self._ended = ended
         self._collect = False
         self._at_once = asyncio.Event()
+        self._attentive_until = 0.0  # monotonic seconds
         self._stored: set[str] = set()
         self._due = asyncio.Event()
         self._collected = asyncio.Event()
@@ -61,6 +69,13 @@ class KeptEnds:
         """Wait until they have been collected: the channels (UNIQUEID) of the calls found the last time."""
         await self._collected.wait()
         return self._channels
+
+    def attend(self) -> None:
+        """Some will end unheard."""
+        if self._attentive_until < time.monotonic() + SOON_SECONDS:
+            self._at_once.set()
+            self._due.set()
+        self._attentive_until = time.monotonic() + ATTENTIVE_SECONDS
 
     def collect(self) -> None:
         """There may be some that were not heard."""
@@ -89,7 +104,8 @@ class KeptEnds:
     async def _run(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(COLLECT_SECONDS):
+                attentive = time.monotonic() < self._attentive_until
+                async with asyncio.timeout(SOON_SECONDS if attentive else COLLECT_SECONDS):
                     await self._due.wait()
             except TimeoutError:
                 self.collect()

@@ -51,7 +51,7 @@ def _adapted(source: Path, config: "Config") -> str:
         if config.announce_forward:
             text = text.replace("Set(CK_ANNOUNCE=no)", "Set(CK_ANNOUNCE=yes)")
     if source.name == "incoming.conf":
-        text = text.replace("<= 5 + 1]", f"<= {config.directory.max_hops} + 1]")
+        text = text.replace("<= 5]", f"<= {config.directory.max_hops}]")
     return text
 
 
