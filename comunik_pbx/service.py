@@ -134,17 +134,17 @@ class Service:
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
         self._rings = ExactRings(ari, self._records.lives)
+        self._kept_ends = KeptEnds(ami, lambda headers: record_end(headers, self._records))
         self._interception = Interception(
             ari,
             lambda: self._snapshot,
             self._records,
             rings=self._rings.begin,
             on_end=self._ended,
-            on_missed=lambda: self._kept_ends.attend(),
+            on_missed=self._kept_ends.attend,
             on_connected=self._connected,
         )
         self._publisher = Publisher(ami, lambda: self._snapshot)
-        self._kept_ends = KeptEnds(ami, lambda headers: record_end(headers, self._records))
 
     async def serve(self) -> None:
         """Decide calls until a signal says to stop. Raises an exception group if a task failed."""

@@ -93,8 +93,8 @@ class Interception:
 
     `rings` is told of each plan handed over (UNIQUEID, pass, steps): it will end the ringing exactly, so the dialplan
     should not; without it the dialplan does. `on_end` gets the dialplan's report of each call that ends that
-    we decided. `on_missed` is called when the end of another will not be told: one that did not get our plan, or that of
-    a caller who comes in again. `on_connected` is called after each connection.
+    we decided. `on_missed` is called when the end of another will not be told: one that did not get our plan, or
+    the first of a caller who comes in again. `on_connected` is called after each connection.
 
     `connected` says whether the event socket stands, `tried_at` when it was last opened, lost or tried in vain
     (monotonic seconds).

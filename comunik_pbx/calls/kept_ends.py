@@ -42,7 +42,7 @@ LEAVE_SECONDS = 1.0
 class KeptEnds:
     """Collects and deletes them.
 
-    `ended` takes one end as the headers of its UserEvent, names in lower case, and says whether it could be read.
+    `ended` takes one end as the headers of its report, names in lower case, and says whether it could be read.
     """
 
     def __init__(
@@ -103,14 +103,14 @@ class KeptEnds:
 
     async def _run(self) -> None:
         while True:
+            attentive = time.monotonic() < self._attentive_until
             try:
-                attentive = time.monotonic() < self._attentive_until
                 async with asyncio.timeout(SOON_SECONDS if attentive else COLLECT_SECONDS):
                     await self._due.wait()
             except TimeoutError:
                 self.collect()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._delete_seconds):
+                async with asyncio.timeout(SOON_SECONDS if attentive else self._delete_seconds):
                     await self._at_once.wait()
             self._at_once.clear()
             self._due.clear()

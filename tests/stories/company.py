@@ -76,6 +76,10 @@ class Company:
         finally:
             await self._reload(written)
 
+    async def reloads(self) -> None:
+        """`comunik-pbx reload` of what is there."""
+        await self._reload(self.sandbox.config.read_text())
+
     async def _reload(self, configuration: str) -> None:
         before = await self.store.service()
         assert before is not None
