@@ -8,6 +8,7 @@ from starlette.datastructures import FormData
 from comunik_pbx.accounts.account import AllowedNumber
 from comunik_pbx.forwarding.numbers import NumberPolicy
 from comunik_pbx.forwarding.refusals import Refusal, RefusalCode
+from comunik_pbx.web.names import plain
 from comunik_pbx.web.pages import Admin, NotFound, admin, form, go, word
 
 router = APIRouter(prefix="/admin/numbers")
@@ -65,7 +66,7 @@ def allowable(written: str, policy: NumberPolicy) -> str | Refusal:
 async def _page(
     who: Admin, status: int = 200, find: str = "", typed: dict[str, str] | None = None, wrong: str = ""
 ) -> Response:
-    wanted = find.strip().casefold()
+    wanted = plain(find)
     rows = [
         {
             "number": one.number,
@@ -77,7 +78,8 @@ async def _page(
             "when": who.date(one.changed_at),
         }
         for one in await who.needs.numbers.all()
-        if not wanted or any(wanted in text.casefold() for text in (one.number, one.name, one.comment))
+        if not wanted
+        or any(wanted in plain(text) for text in (one.number, who.number(one.number), one.name, one.comment))
     ]
     policy = who.needs.rules.directory().numbers
     own = {one.number for one in await who.needs.numbers.all()}
@@ -91,5 +93,5 @@ async def _page(
         countries=policy.allowed_countries or (policy.country,),
         allow=[number for number in policy.allow if number not in own],
         deny=policy.deny,
-        files=who.needs.rules.files(),
+        file=who.needs.rules.file_of("forwarding", "allowed_countries"),
     )

@@ -83,6 +83,8 @@ async def begin(written: str, extension: Extension, who: Member) -> str:
         return who.text("Calls cannot be begun from here: dial on your phone.")
     dialled = as_dialled(written, extension, who.needs.rules.directory())
     if isinstance(dialled, Refusal):
+        if dialled.code is RefusalCode.SELF:
+            return who.text("This is your own extension.")
         why = dialled.words(who.language)
         return why[0].upper() + why[1:] + "."
     try:

@@ -13,7 +13,7 @@ from tests.web.site import BASE, Site
 
 FORM = "application/x-www-form-urlencoded"
 
-OPEN = {"/sign-in", "/invitation/{secret}"}
+OPEN = {"/sign-in", "/invitation/{secret}", "/help"}
 """What one sees without being signed in."""
 
 
