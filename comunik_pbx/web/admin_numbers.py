@@ -10,6 +10,7 @@ from comunik_pbx.forwarding.numbers import NumberPolicy
 from comunik_pbx.forwarding.refusals import Refusal, RefusalCode
 from comunik_pbx.web.names import plain
 from comunik_pbx.web.pages import Admin, NotFound, admin, form, go, word
+from comunik_pbx.web.showing import with_numbers
 
 router = APIRouter(prefix="/admin/numbers")
 
@@ -26,7 +27,7 @@ async def add(who: Admin = Depends(admin), sent: FormData = Depends(form)) -> Re
     typed = {"number": word(sent, "number", 40), "name": word(sent, "name", 80), "comment": word(sent, "comment", 200)}
     number = allowable(typed["number"], who.needs.rules.directory().numbers)
     if isinstance(number, Refusal):
-        why = number.words(who.language)
+        why = with_numbers(number.words(who.language), who.needs.rules.directory().numbers.country)
         return await _page(who, 422, typed=typed, wrong=f"{why[0].upper()}{why[1:]}.")
     await who.needs.numbers.put(
         AllowedNumber(

@@ -148,7 +148,8 @@ def _refused(refusal: Refusal, who: Member, name: str = "") -> tuple[str, str]:
         return "extension", who.text("Several people are called so: %(names)s.") % {"names": names.listed(several)}
     if refusal.code is RefusalCode.UNKNOWN_EXTENSION and not refusal.about:
         return "extension", who.text("An extension or a name is needed.")
-    why = refusal.words(who.language) if refusal.about else who.text("A number is needed.")
+    country = who.needs.rules.directory().numbers.country
+    why = with_numbers(refusal.words(who.language), country) if refusal.about else who.text("A number is needed.")
     return _FIELDS.get(refusal.code, "number"), why[0].upper() + why[1:] + ("" if why.endswith(".") else ".")
 
 

@@ -41,7 +41,7 @@ async def test_a_rule_is_set(site: Site, kind: str, fields: dict[str, str], to: 
     ("kind", "fields", "words"),
     [
         ("always", {"number": "15"}, "15 is an emergency number."),
-        ("always", {"number": "08 99 12 34 56"}, "+33899123456 is a premium-rate number."),
+        ("always", {"number": "08 99 12 34 56"}, "0\u00a0899\u00a012\u00a034\u00a056 is a premium-rate number."),
         ("always", {"number": "101"}, "101 would forward to itself."),
         ("always", {"number": ""}, "A number is needed."),
         ("internal", {"channel": "extension", "extension": "199", "rings": "3"}, "There is no extension 199."),

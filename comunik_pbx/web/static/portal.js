@@ -23,7 +23,7 @@ for (const form of all("form[data-unsaved]")) {
 for (const input of all("input[data-preview]")) {
   input.addEventListener("change", () => {
     const [file] = input.files;
-    if (file) document.getElementById(input.dataset.preview).src = URL.createObjectURL(file);
+    if (file?.type === "image/png") document.getElementById(input.dataset.preview).src = URL.createObjectURL(file);
   });
 }
 
@@ -60,6 +60,7 @@ if (dialled) {
   const erase = document.getElementById("erase");
   const dial = document.getElementById("dial");
   const remembered = `comunik-last-number-${dial.dataset.account}`; // several people may share a browser
+  dialled.setSelectionRange(dialled.value.length, dialled.value.length); // keys add to a number that is there
   keys.hidden = erase.hidden = false;
   redial.hidden = !localStorage.getItem(remembered);
   const press = (key) => { dialled.setRangeText(key, dialled.selectionStart, dialled.selectionEnd, "end"); };
