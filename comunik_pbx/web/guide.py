@@ -1,7 +1,7 @@
 """The user guide of docs/ as a page: in-app help and the printable guide are the same text.
 
-A guide is Markdown of a simple kind: headings, paragraphs, lists, tables, **bold**, `code` and links. Its pictures stay
-in docs/: who reads it here has the portal itself before him.
+A guide is Markdown of a simple kind: headings, paragraphs, lists, tables, pictures, **bold**, `code` and links. Its
+pictures are for paper: who reads it here has the portal itself before him.
 """
 
 import re
@@ -19,34 +19,40 @@ _ITEM = re.compile(r"(?:- |[0-9]+\. )")
 
 
 @cache
-def guide(language: str) -> Markup:
+def guide(language: str, pictures: bool = False) -> Markup:
     """The guide in a language, as HTML."""
-    return to_html(_file(language).read_text(encoding="utf-8"))
+    return to_html(_file(f"guide.{language}.md").read_text(encoding="utf-8"), pictures)
 
 
-def _file(language: str) -> Path:
-    """The guide of an installed wheel, else of the checkout."""
-    name = f"guide.{language}.md"
+def picture(name: str) -> Path | None:
+    """The file of one of its pictures, if there is such a one."""
+    file = _file(f"screens/{name}")
+    return file if re.fullmatch(r"[a-z]+\.[a-z]+\.png", name) and file.exists() else None
+
+
+def _file(name: str) -> Path:
+    """A file of docs/, of an installed wheel or else of the checkout."""
     packaged = _PACKAGE / "_files" / "guide" / name
     return packaged if packaged.exists() else _PACKAGE.parent / "docs" / name
 
 
-def to_html(text: str) -> Markup:
+def to_html(text: str, pictures: bool = False) -> Markup:
     """Markdown as HTML; whatever it does not know is a paragraph."""
     anchors = iter(SECTIONS)
     blocks = [block.splitlines() for block in re.split(r"\n\s*\n", text.strip())]
-    return Markup("\n").join(made for block in blocks if (made := _block(block, anchors)))
+    return Markup("\n").join(made for block in blocks if (made := _block(block, anchors, pictures)))
 
 
-def _block(lines: list[str], anchors: Iterator[str]) -> Markup:
+def _block(lines: list[str], anchors: Iterator[str], pictures: bool) -> Markup:
     first = lines[0]
     if first.startswith("#"):
         level, _, words = first.partition(" ")
         anchor = next(anchors, "") if len(level) == 2 else ""
         place = Markup(' id="{}"').format(anchor) if anchor else Markup("")
         return Markup("<h{0}{1}>{2}</h{0}>").format(len(level), place, _inline(words))
-    if first.startswith("!["):
-        return Markup("")
+    if shown := re.fullmatch(r"!\[(.*)\]\(screens/(.*)\)", first):
+        html = Markup('<img src="/help/screens/{}" alt="{}">') if pictures else Markup("")
+        return html.format(shown[2], shown[1])
     if first.startswith("|"):
         return _table(lines)
     if _ITEM.match(first):

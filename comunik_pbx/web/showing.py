@@ -29,7 +29,8 @@ def shown_number(number: str, country: str) -> str:
 
 
 def with_numbers(sentence: str, country: str) -> str:
-    """A sentence whose numbers in E.164 are written as people read them."""
+    """A sentence whose numbers in E.164 are written as people read them, and whose seconds stay with their unit."""
+    sentence = re.sub("(?<=[0-9]) s(?=[).])", NBSP + "s", sentence)
     return re.sub(r"\+[0-9]{6,15}(?![0-9*])", lambda found: shown_number(found[0], country), sentence)
 
 

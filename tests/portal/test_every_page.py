@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from itertools import product
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Error, Page, Response
 
-from comunik_pbx.accounts.account import Profile, Role, Theme
+from comunik_pbx.accounts.account import AllowedNumber, Profile, Role, Theme
 from comunik_pbx.sandbox.phones import Phones
 from tests.pbx import PBX
 from tests.portal.people import PASSWORD, People
@@ -47,6 +47,14 @@ async def test_every_page(
     await company.forwards("101", "internal", "102", rings=3)
     await company.forwards("101", "external", MOBILE, rings=0)
     await company.store.accounts.set_profile("101", Profile(full_name="Alice Martin", phone=MOBILE))
+    london = AllowedNumber(
+        number="+442079460000",
+        name="Agence de Londres",
+        comment="jusqu’au printemps",
+        changed_by="boss",
+        changed_at=datetime.now(UTC),
+    )
+    await company.store.allow_list.put(london)
     call = await (await phones.carrier()).number(CUSTOMER).dial("+33170000101")
     await (await (await phones.carrier()).number(MOBILE).rings()).answer()
     await call.answered()
@@ -64,6 +72,7 @@ async def test_every_page(
                 assert await weight.of_this_page() < MOST_BYTES, address
                 await look(page, screenshots, address, language, theme.value, width)
     await call.hangup()
+    await company.store.allow_list.remove(london.number, by="boss", at=datetime.now(UTC))
     assert [said for said in people.complaints if "404" not in said] == []  # "nowhere"
 
 
@@ -73,10 +82,16 @@ async def test_the_pages_before_signing_in(people: People, screenshots: Path) ->
         ("invitation", await people.invitation("104")),
         ("invitation-used", f"{people.url}/invitation/{'x' * 43}"),
     )
-    for language, scheme in product(("fr-FR", "en-GB"), ("light", "dark")):
-        page = await people.page(locale=language, color_scheme=scheme)
-        for (name, address), width in product(addresses, WIDTHS):
-            await page.set_viewport_size({"width": width, "height": WIDTHS[width]})
+    for language, scheme, width in (
+        ("fr-FR", "light", 390),
+        ("fr-FR", "dark", 1280),
+        ("en-GB", "light", 1280),
+        ("en-GB", "dark", 390),
+    ):
+        page = await people.page(
+            locale=language, color_scheme=scheme, viewport={"width": width, "height": WIDTHS[width]}
+        )
+        for name, address in addresses:
             await page.goto(address)
             assert await page.get_attribute("html", "lang") == language[:2]
             dark = await page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -208,11 +223,17 @@ class Weight:
 
 
 async def cut_off(page: Page) -> list[str]:
-    """Buttons, labels and headings whose words do not fit."""
+    """Buttons, labels and headings whose words do not fit, and what reaches over the edge of its card."""
     cut: list[str] = await page.evaluate(
         """() => [...document.querySelectorAll("button, label, h1, h2, .badge, legend, nav a")]
             .filter((e) => e.offsetParent && e.scrollWidth > e.clientWidth + 1)
             .filter((e) => getComputedStyle(e).display !== "inline")
-            .map((e) => e.textContent.trim())"""
+            .concat([...document.querySelectorAll(".card :is(button, .button, .badge, input, select)")]
+                .filter((e) => e.offsetParent && !e.closest(".scroll"))
+                .filter((e) => {
+                    const edge = e.closest(".card").getBoundingClientRect().right - 8;
+                    return e.getBoundingClientRect().right > edge;
+                }))
+            .map((e) => e.textContent.trim() || e.id)"""
     )
     return cut

@@ -40,3 +40,16 @@ async def test_help_is_in_ones_language_and_about_ones_page(site: Site) -> None:
     assert "User guide" in english
     stranger = await site.visitor(language="en").get("/help?language=tlh")
     assert (stranger.status_code, "User guide" in stranger.text) == (200, True)
+
+
+async def test_it_is_printed_with_its_pictures(site: Site) -> None:
+    visitor = site.visitor(language="fr")
+    assert "<img" not in (await visitor.get("/help")).text
+    pictures = re.findall(r'<img src="([^"]+)" alt="[^"]+">', (await visitor.get("/help?pictures=yes")).text)
+    assert len(pictures) > 5
+    for place in pictures:
+        answer = await visitor.get(place)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png"), place
+        assert answer.content.startswith(b"\x89PNG")
+    for place in ("nothing.fr.png", "..%2fguide.fr.md", "../guide.fr.md", "keypad.fr.png.bak"):
+        assert (await visitor.get(f"/help/screens/{place}")).status_code == 404, place
