@@ -102,8 +102,12 @@ async def a_day_at_work(site: Site) -> None:
     """Rules, a profile with a photo, calls of every kind."""
     store = site.store
     for name, role in (("101", Role.USER), ("boss", Role.ADMIN)):
+        secret, at = f"{name:x<43}", NOW - timedelta(days=1)
+        await store.accounts.invite(name, role, secret, NOW + timedelta(days=6), by="root", at=at)
         visitor = site.visitor()
-        await visitor.post(await site.invite(name, role, secret=f"{name:x<43}"), password=PASSWORD, again=PASSWORD)
+        visitor.client.headers["user-agent"] = "Mozilla/5.0 (Windows NT 10.0; rv:133.0) Gecko/20100101 Firefox/133.0"
+        answer = await visitor.post(f"/invitation/{secret}", password=PASSWORD, again=PASSWORD)
+        assert answer.status_code == 303, answer.text
     by = "portal:101"
     await store.set_rule("101", RuleKind.INTERNAL, ToExtension("102"), rings=3, by=by)
     await store.set_rule("101", RuleKind.EXTERNAL, ToNumber(MOBILE), rings=4, by=by)
