@@ -149,6 +149,15 @@ class PhoneCall:
         assert ending is not None  # noqa: S101
         return ending
 
+    async def is_told_of(self, user: str, within: float = ENDS_SECONDS) -> None:
+        """Wait until the PBX asserts `user` as the other side: the last P-Asserted-Identity received (RFC 3325)."""
+
+        def told() -> str | None:
+            users = (message.user_of("P-Asserted-Identity") for message in reversed(self.messages) if not message.sent)
+            return next((found for found in users if found), None)
+
+        await self._until(lambda: told() == user, within, f"was not told of {user}")
+
     async def hears(self, whom: "Line", within: float = HEARD_SECONDS) -> None:
         """Wait until the tone of `whom` arrives, at least 0.3 s in a row, all of it from now on."""
         await self.hears_tone(whom.hertz, within, whom.name)
