@@ -163,8 +163,6 @@ async def _connected_lines(client: AmiClient, config: "Config") -> list[Finding]
             continue  # said by `_endpoints`; asking further would put a warning into Asterisk's log
         for option in ("trust_connected_line", "send_connected_line"):
             if await _value(client, f"PJSIP_ENDPOINT({name},{option})") in ("yes", "true"):
-                words = (
-                    f'tells across the trunk who was reached; right: "{option} = no" for endpoint {name} in pjsip.conf'
-                )
+                words = f'tells who was reached; right: "{option} = no" for endpoint {name} in pjsip.conf'
                 open_ones.append(Finding(key, False, words))
     return open_ones or [Finding("connected lines", True, "stay on their side of each trunk")]

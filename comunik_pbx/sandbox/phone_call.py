@@ -20,6 +20,7 @@ HEARD_SECONDS = 10.0
 HEARD_WINDOWS = 3  # in a row, 0.3 s: a tone that is there, not a click
 SPEECH_WINDOWS = 4  # of the last 10
 ENDS_SECONDS = 10.0
+TRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -313,7 +314,10 @@ class OutgoingCall(PhoneCall):
 
     async def refused(self, within: float = ENDS_SECONDS) -> Ending:
         """Wait for the final refusal; raises `NotHeard` if the call is answered or goes on."""
-        ending = await self.ended(within)
+        await self.ended(within)
+        with suppress(NotHeard):  # the SIP trace is told by another thread than the end, and may be behind it
+            await self._until(lambda: self.ending is not None and self.ending.status is not None, TRACE_SECONDS, "")
+        ending = await self.ended(0)
         if ending.status is None:
             raise NotHeard(f"the call of {self.line.name} was not refused: {self._story()}")
         return ending
