@@ -11,7 +11,7 @@ from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.phones import Phones
 from comunik_pbx.sandbox.sip_message import SipMessage
 from tests.pbx import PBX
-from tests.stories.company import CUSTOMER, MOBILE, Company, setting, told
+from tests.stories.company import CUSTOMER, MOBILE, Company, setting, told, trunks_say
 from tests.stories.talking import talk_and_part
 
 pytestmark = PBX
@@ -154,3 +154,31 @@ async def test_a_mobile_that_declines_is_not_called_twice(company: Company, phon
         assert (await call.refused()).status == 403
         assert len(carrier.invites) == 1
     assert backup.number(MOBILE).rang == 0
+
+
+async def test_a_network_that_takes_no_anonymous_calls_is_not_shown_another_number(
+    company: Company, phones: Phones
+) -> None:
+    """433 (RFC 5079) is the called person's wish: her service that rejects anonymous calls is not got round."""
+    backup = await phones.carrier("backup")
+    await company.forwards("111", "external", MOBILE)
+    async with sipp.switch(company.sandbox, "carrier", [433]) as carrier:
+        call = await backup.withheld(CUSTOMER).dial("111")
+        on_mobile = await backup.number(MOBILE).rings()
+        assert on_mobile.caller == "anonymous"
+        assert len(carrier.invites) == 1
+        await call.hangup()
+
+
+async def test_from_is_the_account_and_the_caller_is_asserted_where_the_trunk_wants_that(
+    company: Company, phones: Phones
+) -> None:
+    """`from_user` of the trunk's endpoint."""
+    carrier = await phones.carrier()
+    await company.forwards("101", "external", MOBILE)
+    written = "from_domain = sandbox.example"
+    async with trunks_say(company.sandbox, f"{written}\nfrom_user = account7", written):
+        call = await carrier.number(CUSTOMER).dial(DID)
+        on_mobile = await carrier.number(MOBILE).rings()
+        assert shown(on_mobile.invite) == ("account7", CUSTOMER)
+        await call.hangup()
