@@ -1,5 +1,7 @@
 """Two phones are registered for 101: both ring, the first to answer has the call, the other one knows it."""
 
+import re
+
 from comunik_pbx.sandbox.phones import Phones
 from tests.pbx import PBX
 from tests.stories.beside import both_ways, number_of_bruno
@@ -31,6 +33,9 @@ async def test_the_first_to_answer_has_the_call(company: Company, phones: Phones
     await at_cordless.hears(customer)
     await call.hangup()
     await at_cordless.ended()
+
+    about_us = [m.start_line for m in call.messages if not m.sent and re.search("sip:101@|Alice", m.text)]
+    assert about_us == [], "who and which extension answers stays inside"
 
     record = await company.record()
     assert told(record) == "external live: ring 101 ANSWER/16 -> answered"
