@@ -71,7 +71,7 @@ async def test_a_second_call_to_a_phone_that_talks(company: Company, phones: Pho
 @both_ways
 async def test_the_phone_sends_early_media(company: Company, phones: Phones, way: str) -> None:
     customer = (await phones.carrier()).number(CUSTOMER)
-    async with sipp.phone(company.sandbox, "102", [183, 1.0, 200], early_media=True) as bruno:
+    async with sipp.phone(company.sandbox, "102", [183, 2.0, 200], early_media=True) as bruno:
         call = await customer.dial(await number_of_bruno(company, way))
         await call.progress()
         await call.hears(customer)  # SIPp sends back what it hears
@@ -85,7 +85,7 @@ async def test_the_phone_sends_early_media(company: Company, phones: Phones, way
 async def test_the_mobiles_network_sends_early_media(company: Company, phones: Phones) -> None:
     customer = (await phones.carrier("backup")).number(CUSTOMER)
     await company.forwards("101", "always", MOBILE)
-    async with sipp.switch(company.sandbox, "carrier", [183, 1.0, 200]):
+    async with sipp.switch(company.sandbox, "carrier", [183, 2.0, 200]):
         call = await customer.dial("101")
         await call.progress()
         await call.hears(customer)
