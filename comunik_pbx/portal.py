@@ -51,6 +51,10 @@ class PortalRules:
         """The files of the configuration."""
         return [str(file) for file in self._config().files]
 
+    def file_of(self, *key: str) -> str:
+        """The file of the configuration that gives a key, or the nearest table above it."""
+        return str(self._config().file_of(key))
+
     async def in_force(self) -> Rules:
         """The rules as the next call meets them."""
         return self._snapshot().rules

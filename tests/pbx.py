@@ -22,6 +22,11 @@ CK_RING_OPTIONS = tk
 [from-phones](+)
 exten => _61XX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30,tk)
  same => n,Hangup(${HANGUPCAUSE})
+; Before an extension: *30 a phone whose only name is its number, *31 a caller who withholds his.
+exten => _*301XX,1,Set(CALLERID(name)=${CALLERID(num)})
+ same => n,Goto(comunik-incoming,${EXTEN:3},1)
+exten => _*311XX,1,Set(CALLERID(pres)=prohib_not_screened)
+ same => n,Goto(comunik-incoming,${EXTEN:3},1)
 exten => *8,1,Pickup()
 exten => _*81XX,1,Pickup(${EXTEN:2})
 exten => _*861XX,1,Pickup(${EXTEN:2})
@@ -37,6 +42,13 @@ exten => _91XX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
  same => n,Hangup(${HANGUPCAUSE})
 exten => _61XX,1,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30,tk)
  same => n,Hangup(${HANGUPCAUSE})
+; Where a trunk of Local channels leads back to us; and such a channel without us, that leads back to itself.
+[round]
+exten => _+X.,1,Goto(comunik-incoming,111,1)
+exten => 7000,1,Dial(Local/7000@round)
+ same => n,Hangup()
+[from-carrier](+)
+exten => 7000,1,Goto(round,7000,1)
 [admins-own]
 exten => s,1,Set(DB(admins-own/last)=${CALLERID(num)})
  same => n,Return()

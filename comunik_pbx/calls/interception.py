@@ -254,12 +254,14 @@ class Interception:
                 )
         snapshot, now = self._snapshot(), self._clock()
         directory = snapshot.directory
+        who = caller(directory, endpoint, channel.caller.number, presentation)
         call = Call(
-            caller=caller(directory, endpoint, channel.caller.number, presentation),
+            caller=who,
             called=called,
             diverted_by=_numbers(diverted_by),
             passed=_numbers(seen)[:-1],  # the last is what is called now
             sent_by=directory.by_endpoint.get(sent_by),
+            repeats=self._records.rounds.of(who, called, now),
         )
         decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
         encoded = encode(decision.steps, watched=self._rings is not None)

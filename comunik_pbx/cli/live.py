@@ -96,7 +96,8 @@ async def _ami(config: "Config") -> list[Finding]:
         with closing(client):
             await client.check()
             found = [Finding("AMI", True, f"logged in at {asterisk.ami_host}:{asterisk.ami_port}")]
-            return found + await _dialplan(client, config) + await _mailboxes(client, config)
+            found += await _dialplan(client, config)
+            return found + await _mailboxes(client, config) + await _connected_lines(client, config)
     except AmiActionFailed as error:
         words = f'{error}; right: "write = system,reporting" for user {asterisk.ami_user} in manager.conf'
         return [Finding("AMI", False, f"dialplan and mailboxes could not be looked at: {words}")]
@@ -127,3 +128,17 @@ async def _mailboxes(client: AmiClient, config: "Config") -> list[Finding]:
             words = f'Asterisk has no mailbox "{mailbox}"; right: add it to voicemail.conf, or correct the name'
             missing.append(Finding(f"extensions.{extension}.mailbox", False, words))
     return missing or [Finding("mailboxes", True, f"all {len(boxes)} exist")]
+
+
+async def _connected_lines(client: AmiClient, config: "Config") -> list[Finding]:
+    """Whether trunks tell who answered or took over: callers would learn forward targets, and carriers extensions."""
+    open_ones = []
+    names = [(key, name) for key, name in _endpoint_names(config) if key.startswith("trunks.")]
+    for key, name in names:
+        if await _value(client, f"DEVICE_STATE(PJSIP/{name})") == "INVALID":
+            continue  # said by `_endpoints`; asking further would put a warning into Asterisk's log
+        for option in ("trust_connected_line", "send_connected_line"):
+            if await _value(client, f"PJSIP_ENDPOINT({name},{option})") in ("yes", "true"):
+                words = f'tells who was reached; right: "{option} = no" for endpoint {name} in pjsip.conf'
+                open_ones.append(Finding(key, False, words))
+    return open_ones or [Finding("connected lines", True, "stay on their side of each trunk")]

@@ -57,7 +57,7 @@ class Config:
 
     `files` are all files read, the main one first. `store_url` is absolute (`sqlite:////…`) and may hold a password.
     `metrics_listen` is host and port, None if metrics are not offered. `default_rules` are those of
-    `[extensions.X.forward.KIND]`. `notes` are worth telling, but not wrong.
+    `[extensions.X.forward.KIND]`. `notes` are worth telling, but not wrong. `origins` are the files of the keys.
     """
 
     path: Path
@@ -74,6 +74,11 @@ class Config:
     metrics_listen: tuple[str, int] | None = None
     portal: Portal = Portal()
     notes: tuple[str, ...] = ()
+    origins: dict[tuple[str, ...], Path] = field(default_factory=dict, repr=False)
+
+    def file_of(self, key: tuple[str, ...]) -> Path:
+        """The file that gives this key, or the nearest table above it."""
+        return next((self.origins[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.origins), self.path)
 
 
 def load(path: Path, *, secrets: bool = True) -> Config:
@@ -125,4 +130,5 @@ def load(path: Path, *, secrets: bool = True) -> Config:
             trusted_proxies=tuple(checker.portal.trusted_proxies),
         ),
         notes=tuple(written.notes),
+        origins=dict(written.origins),
     )

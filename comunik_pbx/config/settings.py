@@ -169,7 +169,8 @@ class Forwarding(Table):
         5,
         unit="diversions",
         right="a whole number from 1 to 20",
-        why="A chain of forwards ends here: carriers refuse longer ones, and callers have given up.",
+        why="A chain of forwards ends here: carriers refuse longer ones, and callers have given up. So do one number's "
+        "calls that an extension sends outside within a minute: they may be one call going round.",
         ge=1,
         le=20,
     )

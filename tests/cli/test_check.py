@@ -1,8 +1,9 @@
 """`check` lists all that is wrong at once; --live tries what the configuration names."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -55,6 +56,8 @@ class Asterisk:
     endpoints = frozenset({"carrier", "backup", "101", "alice-mobile", "102", "103", "104"})
     contexts = frozenset({"comunik-incoming", "comunik-execute"})
     mailboxes = frozenset({"101@default"})
+    options: Mapping[str, str] = MappingProxyType({})
+    """What PJSIP_ENDPOINT(name,option) or DEVICE_STATE(PJSIP/name) say, `no` for others."""
     ari_error: AriError | None = None
     ami_error: Exception | None = None
 
@@ -87,6 +90,8 @@ def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
         if fake.ami_error:
             raise fake.ami_error
         function, _, arguments = headers["Variable"].partition("(")
+        if function in ("DEVICE_STATE", "PJSIP_ENDPOINT"):
+            return {"value": fake.options.get(arguments.rstrip(")"), "no")}
         known = fake.contexts if function == "DIALPLAN_EXISTS" else fake.mailboxes
         return {"value": "1" if arguments.partition(",")[0] in known else "0"}
 
@@ -107,6 +112,7 @@ def test_live_all_good(run: Run, asterisk: Asterisk) -> None:
         "AMI: logged in at 127.0.0.1:5038",
         "dialplan: comunik-incoming and comunik-execute are loaded",
         "mailboxes: all 1 exist",
+        "connected lines: stay on their side of each trunk",
     ]
 
 
@@ -121,6 +127,18 @@ def test_live_names_asterisk_does_not_know(run: Run, asterisk: Asterisk) -> None
         "dialplan context comunik-execute: is not loaded",
         'extensions.101.mailbox: Asterisk has no mailbox "101@default"',
     ]
+
+
+def test_live_trunks_that_tell_who_was_reached(run: Run, asterisk: Asterisk) -> None:
+    asterisk.options = {
+        "backup,trust_connected_line": "true",
+        "PJSIP/carrier": "INVALID",
+        "carrier,send_connected_line": "yes",
+    }
+    assert run("check", "--live").refusal == (
+        "trunks.backup.dial: tells who was reached; "
+        'right: "trust_connected_line = no" for endpoint backup in pjsip.conf'
+    )
 
 
 def test_live_asterisk_not_there(run: Run, asterisk: Asterisk) -> None:

@@ -179,3 +179,7 @@ def test_from_a_wheel_in_a_fresh_environment(tmp_path: Path) -> None:
         *sounds,
     }
     assert installed("check", "--config", str(directory / "comunik.toml")).returncode == 0
+    help_page = "from comunik_pbx.web import guide; print(guide.guide('fr', True), guide.picture('keypad.fr.png'))"
+    shown = subprocess.check_output([python, "-c", help_page], cwd=tmp_path, env=clean, text=True)
+    assert "Guide de l’utilisateur" in shown
+    assert str(site) in shown
