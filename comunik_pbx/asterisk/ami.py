@@ -110,13 +110,17 @@ class AmiClient:
         """Whether there is a connection, logged in, as far as is known now."""
         return self._connection is not None and not self._connection.lost.done()
 
-    async def check(self) -> None:
-        """Log in once and out again.
+    async def check(self) -> frozenset[str]:
+        """Log in once and out again; the actions that this Asterisk has and the user may use (AMI ListCommands).
 
         For use before the first connection: raises AmiUnreachable, AmiTimeout or AmiRefused, each a sentence
         that says what to do.
         """
-        (await self._connect()).close()
+        connection = await self._connect()
+        try:
+            return frozenset(await connection.action("ListCommands", {}))
+        finally:
+            connection.close()
 
     async def events(self) -> AsyncGenerator[AmiEvent, None]:
         """FullyBooted and user events, for ever: reconnects by itself, yielding AmiConnected and AmiDisconnected.
@@ -148,6 +152,10 @@ class AmiClient:
     async def action(self, name: str, **headers: str) -> Message:
         """Send one action and give its response. Raises AmiActionFailed if that is an error, or another AmiError."""
         return await self._standing().action(name, headers)
+
+    async def actions(self) -> frozenset[str]:
+        """The actions that this Asterisk has and the user may use (AMI ListCommands)."""
+        return frozenset(await self.action("ListCommands"))
 
     async def db_put(self, family: str, key: str, value: str) -> None:
         """Write an AstDB entry (AMI DBPut); the family may have parts divided by `/`."""

@@ -42,7 +42,7 @@ async def test_everything_is_found(sandbox: Sandbox) -> None:
     status, out, err = await command(sandbox.config, "check", "--live", "--json")
     assert (status, err) == (0, "")
     words = {finding["subject"]: finding["words"] for finding in json.loads(out)["live"]}
-    assert list(words) == ["store", "ARI", "service", "endpoints", "AMI", "dialplan", "mailboxes"]
+    assert list(words) == ["store", "ARI", "modules", "service", "endpoints", "AMI", "dialplan", "mailboxes"]
     assert words["service"] == "connected to Asterisk as comunik-pbx"
 
 
