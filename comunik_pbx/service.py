@@ -24,6 +24,7 @@ import structlog
 from comunik_pbx import config as configuration
 from comunik_pbx import needed
 from comunik_pbx.asterisk.ami import AmiClient
+from comunik_pbx.asterisk.ami_dial import LegEvent
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import ApplicationReplaced, AriError, AsteriskError
 from comunik_pbx.calls.call_ends import follow_call_ends, record_end
@@ -33,6 +34,7 @@ from comunik_pbx.calls.kept_ends import KeptEnds
 from comunik_pbx.calls.publishing import Publisher
 from comunik_pbx.calls.record_writer import RecordWriter
 from comunik_pbx.calls.records import CallRecord, Records
+from comunik_pbx.calls.silent_legs import SilentLegs
 from comunik_pbx.calls.snapshot import Snapshot
 from comunik_pbx.config import Config, ConfigError, Problem
 from comunik_pbx.forwarding.rules import effective
@@ -115,7 +117,8 @@ async def _serve(config: Config) -> None:
             raise ExceptionGroup("Asterisk", missing)
         if not needed.is_tested(version):
             log.info("a version of Asterisk we do not test", version=version, tested=" ".join(needed.TESTED))
-        await Service(config, store, ari, ami).serve()
+        silent = not needed.has_start_time(version)
+        await Service(config, store, ari, ami, gives_up_silent_legs=silent).serve()
 
 
 async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
@@ -129,7 +132,9 @@ async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
 class Service:
     """One running service: the newest configuration and rules, and the tasks that act on them."""
 
-    def __init__(self, config: Config, store: Store, ari: AriClient, ami: AmiClient) -> None:
+    def __init__(
+        self, config: Config, store: Store, ari: AriClient, ami: AmiClient, *, gives_up_silent_legs: bool = False
+    ) -> None:
         self._config = config
         self._store = store
         self._ari = ari
@@ -144,6 +149,8 @@ class Service:
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
         self._rings = ExactRings(ari, self._records.ring)
+        self._silent = SilentLegs(ari, self._start_seconds)
+        ami.hears_trunks = gives_up_silent_legs
         self._interception = Interception(
             ari, lambda: self._snapshot, self._records, rings_watched=lambda: ami.connected and self._rings.hearing
         )
@@ -170,11 +177,13 @@ class Service:
                         self._ami,
                         self._records,
                         self._rings,
+                        self._silent if self._ami.hears_trunks else None,
                         on_connected=self._heard_again,
                         on_loaded=self._loaded,
                     ),
                     "kept ends of calls": self._kept_ends.run(),
                     "rings": self._rings.run(),
+                    "silent legs": self._silent.run(),
                     "fallback plans": self._publisher.run(),
                     "readiness": self._ready(),
                     "rules": self._follow_rules(),
@@ -194,6 +203,14 @@ class Service:
                     task.cancel()
                 await asyncio.wait(together)
         log.info("stopped")
+
+    def _start_seconds(self, event: LegEvent) -> float | None:
+        """How long a leg may show no sign of life, by the plan we gave its call."""
+        if event.outside:
+            forward = self._records.forward(event.call, event.dialled)
+            return None if forward is None else forward.progress_seconds
+        ring = self._records.ring(event.call, event.extension)
+        return None if ring is None else ring.start_seconds
 
     async def _watch(self) -> None:
         """Tell the supervisor again and again that we are well, if it wants to hear."""

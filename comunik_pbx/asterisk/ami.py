@@ -20,7 +20,7 @@ from panoramisk.ami_protocol import AMIProtocol
 from panoramisk.message import Message
 
 from comunik_pbx.asterisk.ami_database import Answers, Tree
-from comunik_pbx.asterisk.ami_dial import DIAL_EVENTS, FILTERS, LegEvent, leg_event
+from comunik_pbx.asterisk.ami_dial import DIAL_EVENTS, FILTERS, OF_TRUNKS, LegEvent, leg_event
 from comunik_pbx.asterisk.ami_lines import safe, text
 from comunik_pbx.asterisk.errors import (
     AmiActionFailed,
@@ -104,6 +104,8 @@ class AmiClient:
         self._ping_seconds = ping_seconds
         self._backoff = backoff or Backoff()
         self._connection: _Connection | None = None
+        self.hears_trunks = False
+        """Whether the news of legs by trunks is asked for too, at the next connection."""
 
     @property
     def connected(self) -> bool:
@@ -133,7 +135,7 @@ class AmiClient:
             opened: float | None = None
             try:
                 self._connection = connection = await self._connect()
-                await connection.ask_for_legs()
+                await connection.ask_for_legs((*FILTERS, OF_TRUNKS) if self.hears_trunks else FILTERS)
                 opened = clock()
                 yield AmiConnected()
                 async with contextlib.aclosing(connection.read(self._ping_seconds)) as events:
@@ -291,10 +293,10 @@ class _Connection(Manager):  # type: ignore[misc]
                 raise self.lost.result()
             yield event
 
-    async def ask_for_legs(self) -> None:
-        """Have the events of our ring steps sent too: first the filters, else all calls' events would come."""
+    async def ask_for_legs(self, filters: Sequence[str]) -> None:
+        """Have the events of our steps' legs sent too: first the filters, else all calls' events would come."""
         try:
-            for pattern in FILTERS:
+            for pattern in filters:
                 await self.action("Filter", {"Operation": "Add", "Filter": pattern})
             await self.action("Events", {"EventMask": "system,user,call"})
         except AmiActionFailed as error:

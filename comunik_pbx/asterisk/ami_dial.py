@@ -15,11 +15,17 @@ from comunik_pbx.asterisk.ami_lines import text
 RING_CONTEXT = "comunik-step-ring"
 """Where the dialplan dials phones (dialplan/execute.conf)."""
 
+FORWARD_CONTEXT = "comunik-step-forward"
+"""Where it dials trunks, of which we hear only if we ask for them."""
+
 FILTERS = (
     "^Event: (UserEvent|FullyBooted|Reload|Shutdown)",
     f"^Event: Dial(Begin|State|End).*Context: {RING_CONTEXT}",
 )
 """What AMI lets through (action Filter: regular expressions, one of which must match the whole event)."""
+
+OF_TRUNKS = f"^Event: Dial(Begin|State|End).*Context: {FORWARD_CONTEXT}"
+"""One more of them."""
 
 DIAL_EVENTS = ("DialBegin", "DialState", "DialEnd")
 
@@ -35,22 +41,30 @@ class LegNews(Enum):
 
 
 class LegEvent(msgspec.Struct, frozen=True):
-    """News of `leg`, dialled by `call` (both UNIQUEID) in the ring step of `extension`."""
+    """News of `leg`, dialled by `call` (both UNIQUEID) in the ring step of `extension`.
+
+    Or by a trunk: then `outside` is true, and `dialled` what was dialled, without `PJSIP/`, if the leg has BEGUN.
+    """
 
     call: str
     extension: str
     leg: str
     news: LegNews
+    outside: bool = False
+    dialled: str = ""
 
 
 def leg_event(message: Message) -> LegEvent | None:
     """The news in one of the `DIAL_EVENTS`; None if it is none for us."""
-    if text(message, "context") != RING_CONTEXT:
+    context = text(message, "context")
+    if context not in (RING_CONTEXT, FORWARD_CONTEXT):
         return None
     news = _news(text(message, "event"), text(message, "dialstatus"), text(message, "destchannelstatedesc"))
     call, leg = text(message, "uniqueid"), text(message, "destuniqueid")
     if news is None or not call or not leg:
         return None
+    if context == FORWARD_CONTEXT:
+        return LegEvent(call, "", leg, news, outside=True, dialled=text(message, "dialstring"))
     return LegEvent(call, text(message, "exten"), leg, news)
 
 

@@ -10,6 +10,7 @@ from comunik_pbx.asterisk.ami_dial import LegEvent
 from comunik_pbx.calls.call_end import EVENT, call_end
 from comunik_pbx.calls.exact_rings import ExactRings
 from comunik_pbx.calls.records import CallRecord, Records
+from comunik_pbx.calls.silent_legs import SilentLegs
 from comunik_pbx.forwarding.steps import Ring
 
 log = structlog.get_logger(__name__)
@@ -19,11 +20,12 @@ async def follow_call_ends(
     ami: AmiClient,
     records: Records,
     rings: ExactRings | None = None,
+    silent: SilentLegs | None = None,
     *,
     on_connected: Callable[[], None] = lambda: None,
     on_loaded: Callable[[], None] = lambda: None,
 ) -> None:
-    """Close records as calls end, and tell `rings` what becomes of legs, until cancelled.
+    """Close records as calls end, and tell `rings` and `silent` what becomes of legs, until cancelled.
 
     `on_connected` is called after each login, when events have been missed (Interception.reconcile); `on_loaded` after
     each login to an Asterisk that has loaded everything, each time it has, and after a reload (Publisher.reconcile).
@@ -36,8 +38,11 @@ async def follow_call_ends(
                     record = _recorded(event.headers, records)
                     if rings is not None and record is not None and _rang(record):
                         rings.call_rang()
-                case LegEvent() if rings is not None:
-                    rings.heard(event)
+                case LegEvent():
+                    if silent is not None:
+                        silent.heard(event)
+                    if rings is not None and not event.outside:
+                        rings.heard(event)
                 case FullyBooted() | Reloaded():
                     on_loaded()
                 case AmiConnected():
@@ -45,6 +50,8 @@ async def follow_call_ends(
                     log.info("connected to AMI", host=ami.host, port=ami.port)
                     if rings is not None:
                         rings.connected()
+                    if silent is not None:
+                        silent.connected()
                     on_connected()
                 case AmiDisconnected():
                     if told != (why := str(event.error)):  # not at every attempt

@@ -132,6 +132,14 @@ class Records:
             return None
         return next((step for step in record.steps if isinstance(step, Ring) and step.extension == extension), None)
 
+    def forward(self, channel: str, dialled: str) -> Forward | None:
+        """The step that dials this (without `PJSIP/`) by a trunk in the plan we gave this channel; None as above."""
+        record = self._newest(channel)
+        if record is None or record.id in self._undelivered:
+            return None
+        forwards = (step for step in record.steps if isinstance(step, Forward))
+        return next((step for step in forwards if step.dial.partition("/")[2] == dialled), None)
+
     def undelivered(self, channel: str) -> None:
         """The plan did not reach this channel, or we do not know: another is carried out, whose rings are not ours."""
         if (record := self._newest(channel)) is not None:

@@ -29,11 +29,18 @@ def dial(event: str, status: str = "", leg_state: str = "Down", context: str = "
         (dial("DialEnd", "ANSWER", "Up"), LegNews.ANSWERED),
         (dial("DialEnd", "NOANSWER", "Ringing"), LegNews.OVER),
         (dial("DialEnd", "CANCEL", "Ringing"), LegNews.OVER),
-        (dial("DialBegin", context="comunik-step-forward"), None),
+        (dial("DialBegin", context="from-phones"), None),
     ],
 )
 def test_an_event_read(text: str, news: LegNews | None) -> None:
     expected = None if news is None else LegEvent("box-7.0", "101", "box-7.1", news)
+    assert leg_event(Message.from_line(text)) == expected
+
+
+def test_a_leg_by_a_trunk() -> None:
+    text = dial("DialBegin", context="comunik-step-forward") + "DialString: +33612345678@carrier\r\n"
+    dialled = "+33612345678@carrier"
+    expected = LegEvent("box-7.0", "", "box-7.1", LegNews.BEGUN, outside=True, dialled=dialled)
     assert leg_event(Message.from_line(text)) == expected
 
 

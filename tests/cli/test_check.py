@@ -50,6 +50,9 @@ def test_no_configuration(run: Run, main: Path, monkeypatch: pytest.MonkeyPatch)
     assert run("check").refusal.startswith(f"no configuration: {missing} does not exist; name one by --config FILE")
 
 
+OLD_DIAL = "; while the service is away, silent trunks are given up by SIP alone, after 32 s"
+
+
 class Asterisk:
     """What the fake Asterisk has; a test takes something away."""
 
@@ -153,11 +156,11 @@ def test_live_one_voicemail_is_enough(run: Run, asterisk: Asterisk) -> None:
     ("version", "words"),
     [
         ("22.10.1", ""),
-        ("16.28.0~dfsg-0+deb11u4", "; its Dial() has no start_seconds and progress_seconds (20.7 and 21.2 have)"),
+        ("16.28.0~dfsg-0+deb11u4", OLD_DIAL),
         ("20.17.0", "; tested are 16.28 and 22.10"),
         (
             "21.1.0",
-            "; tested are 16.28 and 22.10; its Dial() has no start_seconds and progress_seconds (20.7 and 21.2 have)",
+            "; tested are 16.28 and 22.10" + OLD_DIAL,
         ),
         ("GIT-master-abc", "; tested are 16.28 and 22.10"),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from comunik_pbx.needed import has_start_time
 from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.sandbox import Sandbox
 from comunik_pbx.sandbox.sipp import Sipp
@@ -114,7 +115,6 @@ async def test_answered_at_the_last_moment(company: Company, left: float) -> Non
     assert told(await company.record()) == "external live: ring 111 ANSWER/16 -> answered"
 
 
-@pytest.mark.start_time
 async def test_a_phone_that_never_rings_is_given_up(company: Company) -> None:
     await company.forwards("111", "external", NOBODY, rings=12)
     async with (
@@ -125,8 +125,11 @@ async def test_a_phone_that_never_rings_is_given_up(company: Company) -> None:
         refused = await caller.final(within=6)
         assert refused.status == 480
         assert refused.at - alice.invites[0].at == pytest.approx(1.5, abs=0.3)
-    record = await company.record()
-    assert told(record) == "external live: ring 111 CHANUNAVAIL/20, ring 115 CHANUNAVAIL/20, end 19 END/20 -> ended"
+    # 18: where Dial() itself cannot, the service gives it up.
+    cause = 20 if has_start_time(company.sandbox.asterisk.program.version) else 18
+    assert told(await company.record()) == (
+        f"external live: ring 111 CHANUNAVAIL/{cause}, ring 115 CHANUNAVAIL/20, end 19 END/20 -> ended"
+    )
 
 
 async def test_the_service_is_killed_while_the_phone_rings(sandbox: Sandbox) -> None:
