@@ -117,8 +117,8 @@ async def _serve(config: Config) -> None:
             raise ExceptionGroup("Asterisk", missing)
         if not needed.is_tested(version):
             log.info("a version of Asterisk we do not test", version=version, tested=" ".join(needed.TESTED))
-        silent = not needed.has_start_time(version)
-        await Service(config, store, ari, ami, gives_up_silent_legs=silent).serve()
+        ami.hears_trunks = not needed.has_start_time(version)  # then we give up silent legs
+        await Service(config, store, ari, ami).serve()
 
 
 async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
@@ -132,9 +132,7 @@ async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
 class Service:
     """One running service: the newest configuration and rules, and the tasks that act on them."""
 
-    def __init__(
-        self, config: Config, store: Store, ari: AriClient, ami: AmiClient, *, gives_up_silent_legs: bool = False
-    ) -> None:
+    def __init__(self, config: Config, store: Store, ari: AriClient, ami: AmiClient) -> None:
         self._config = config
         self._store = store
         self._ari = ari
@@ -150,7 +148,6 @@ class Service:
         self._records = Records(self._writer, lambda: self._snapshot)
         self._rings = ExactRings(ari, self._records.ring)
         self._silent = SilentLegs(ari, self._start_seconds)
-        ami.hears_trunks = gives_up_silent_legs
         self._interception = Interception(
             ari, lambda: self._snapshot, self._records, rings_watched=lambda: ami.connected and self._rings.hearing
         )
