@@ -17,11 +17,12 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import structlog
 
 from comunik_pbx import config as configuration
+from comunik_pbx import needed
 from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import ApplicationReplaced, AriError, AsteriskError
@@ -45,6 +46,9 @@ from comunik_pbx.store.rows import process_mark
 from comunik_pbx.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 _EXPECTED = (ConfigError, StoreError, AsteriskError)
 
@@ -106,15 +110,20 @@ async def _serve(config: Config) -> None:
         asterisk = config.asterisk
         ari = await stack.enter_async_context(AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password))
         ami = AmiClient(asterisk.ami_host, asterisk.ami_port, asterisk.ami_user, asterisk.ami_password)
-        await _both(ari.check(), ami.check())
+        version, allowed = await _both(ari.check(), ami.check())
+        if missing := await needed.lacks(config, ari) + needed.lacks_actions(version, ami.user, allowed):
+            raise ExceptionGroup("Asterisk", missing)
+        if not needed.is_tested(version):
+            log.info("a version of Asterisk we do not test", version=version, tested=" ".join(needed.TESTED))
         await Service(config, store, ari, ami).serve()
 
 
-async def _both(*checks: Awaitable[object]) -> None:
-    """Await all; raise all their errors together, so that the admin sees each at once."""
-    outcomes = await asyncio.gather(*checks, return_exceptions=True)
+async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
+    """Await both; raise their errors together, so that the admin sees each at once."""
+    outcomes = await asyncio.gather(one, other, return_exceptions=True)
     if errors := [outcome for outcome in outcomes if isinstance(outcome, Exception)]:
         raise ExceptionGroup("Asterisk", errors)
+    return cast(tuple[A, B], tuple(outcomes))
 
 
 class Service:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from comunik_pbx.sandbox.sandbox import Sandbox
+
 PBX = [pytest.mark.pbx, pytest.mark.asyncio(loop_scope="session")]
 
 TEST_CONFIGURATION = """
@@ -53,3 +55,10 @@ exten => 7000,1,Goto(round,7000,1)
 exten => s,1,Set(DB(admins-own/last)=${CALLERID(num)})
  same => n,Return()
 """
+
+
+def dial_seconds(sandbox: Sandbox, seconds: float) -> float:
+    """How long `Dial()` of this Asterisk rings for so many seconds: fractions came with 20.17, 22.7 and 23.1."""
+    major, minor = (int(part) for part in sandbox.asterisk.program.version.split(".")[:2])
+    fractions = (major, minor) >= {20: (20, 17), 22: (22, 7)}.get(major, (23, 1))
+    return seconds if fractions else float(int(seconds))

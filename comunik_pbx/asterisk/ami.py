@@ -71,13 +71,17 @@ class AmiClient:
         self._leaving: asyncio.TimerHandle | None = None
         self.reached = False
 
-    async def check(self) -> None:
-        """Log in once and out again.
+    async def check(self) -> frozenset[str]:
+        """Log in once and out again; the actions that this Asterisk has and the user may use (AMI ListCommands).
 
         For use before the first action: raises AmiUnreachable, AmiTimeout or AmiRefused, each a sentence
         that says what to do.
         """
-        (await self._connect()).close()
+        connection = await self._connect()
+        try:
+            return frozenset(await connection.action("ListCommands", {}))
+        finally:
+            connection.close()
 
     async def action(self, name: str, **headers: str) -> Message:
         """Send one action and give its response. Raises AmiActionFailed if that is an error, or another AmiError."""

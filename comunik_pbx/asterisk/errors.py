@@ -7,6 +7,7 @@
     │   ├── AriRefused            401, 403: wrong user or password, or a user who may only read
     │   ├── AriDisabled           404 for a resource: ARI not enabled, or its modules not loaded
     │   ├── AsteriskTooOld        a version that lacks what we stand on
+    │   ├── AsteriskLacks         a module, or an action of AMI, that is not there
     │   ├── ChannelGone           404: the caller has hung up; normal
     │   ├── ChannelNotInStasis    409: the dialplan's guard was quicker; normal
     │   └── ApplicationReplaced   another service took our application's name
@@ -50,6 +51,10 @@ class AriDisabled(AriError):
 
 class AsteriskTooOld(AriError):
     """The version is older than the oldest we support."""
+
+
+class AsteriskLacks(AriError):
+    """A module that calls need is not loaded, or an action of AMI is not there for our user."""
 
 
 class ChannelGone(AriError):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from comunik_pbx import needed
 from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import AmiActionFailed, AriError, AsteriskError
@@ -31,14 +32,36 @@ async def findings(config: "Config") -> list[Finding]:
     """Everything tried, in order. Never raises for what is merely wrong; takes at most some seconds."""
     found = [await _store(config)]
     async with AriClient(config.asterisk.ari_url, config.asterisk.ari_user, config.asterisk.ari_password) as ari:
+        version = ""
         try:
-            found.append(Finding("ARI", True, f"Asterisk {await ari.check()} at {ari.url}"))
+            version = await ari.check()
         except AsteriskError as error:
             found.append(Finding("ARI", False, str(error)))
         else:
+            found.append(Finding("ARI", True, f"Asterisk {version} at {ari.url}{_known(version)}"))
+            found += await _modules(ari, config)
             found.append(await _application(ari))
             found += await _endpoints(ari, config)
-    return found + await _ami(config)
+    # What is not loaded cannot be asked about the dialplan and mailboxes.
+    return found + await _ami(config, version, ask=not any(one.subject == "modules" and not one.ok for one in found))
+
+
+def _known(version: str) -> str:
+    """What an admin should know of this version."""
+    untested = "" if needed.is_tested(version) else f"; tested are {' and '.join(needed.TESTED)}"
+    if needed.has_start_time(version):
+        return untested
+    return f"{untested}; while the service is away, silent trunks are given up by SIP alone, after 32 s"
+
+
+async def _modules(ari: AriClient, config: "Config") -> list[Finding]:
+    try:
+        missing = await needed.lacks(config, ari)
+    except AriError as error:
+        return [Finding("modules", False, str(error))]
+    return [Finding("modules", False, str(lack)) for lack in missing] or [
+        Finding("modules", True, "all that calls need are loaded")
+    ]
 
 
 async def _store(config: "Config") -> Finding:
@@ -89,13 +112,17 @@ def _endpoint_names(config: "Config") -> Iterable[tuple[str, str]]:
             yield f"extensions.{extension.number}.endpoints", name
 
 
-async def _ami(config: "Config") -> list[Finding]:
+async def _ami(config: "Config", version: str, *, ask: bool) -> list[Finding]:
     asterisk = config.asterisk
     client = AmiClient(asterisk.ami_host, asterisk.ami_port, asterisk.ami_user, asterisk.ami_password)
     try:
         with closing(client):
-            await client.check()
-            found = [Finding("AMI", True, f"logged in at {asterisk.ami_host}:{asterisk.ami_port}")]
+            lacks = needed.lacks_actions(version, asterisk.ami_user, await client.check())
+            found = [Finding("AMI", False, str(lack)) for lack in lacks] or [
+                Finding("AMI", True, f"logged in at {asterisk.ami_host}:{asterisk.ami_port}")
+            ]
+            if not ask:
+                return found
             found += await _dialplan(client, config)
             return found + await _mailboxes(client, config) + await _connected_lines(client, config)
     except AmiActionFailed as error:

@@ -10,6 +10,7 @@ import pytest
 from comunik_pbx.asterisk.ami import AmiClient, AmiConnected, AmiDisconnected
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import AmiActionFailed, AmiUnreachable, AriError, AriUnreachable
+from comunik_pbx.needed import ALWAYS, VOICEMAIL
 from tests.cli.conftest import Run
 
 
@@ -50,6 +51,9 @@ def test_no_configuration(run: Run, main: Path, monkeypatch: pytest.MonkeyPatch)
     assert run("check").refusal.startswith(f"no configuration: {missing} does not exist; name one by --config FILE")
 
 
+OLD_DIAL = "; while the service is away, silent trunks are given up by SIP alone, after 32 s"
+
+
 class Asterisk:
     """What the fake Asterisk has; a test takes something away."""
 
@@ -58,6 +62,9 @@ class Asterisk:
     mailboxes = frozenset({"101@default"})
     options: Mapping[str, str] = MappingProxyType({})
     """What PJSIP_ENDPOINT(name,option) or DEVICE_STATE(PJSIP/name) say, `no` for others."""
+    modules = frozenset(module for need in (*ALWAYS, VOICEMAIL) for module in need.modules)
+    actions = frozenset({"DBPut", "DBDel", "DBGetTree", "Getvar"})
+    version = "22.10.1"
     ari_error: AriError | None = None
     ami_error: Exception | None = None
 
@@ -70,7 +77,7 @@ def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
     async def check(self: object) -> str:
         if fake.ari_error:
             raise fake.ari_error
-        return "22.10.1"
+        return fake.version
 
     async def request(self: object, method: str, path: str, data: bytes | None = None) -> bytes:
         name = path.rpartition("/")[2]
@@ -78,6 +85,8 @@ def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
             raise AriError(f"{method} {path}: HTTP 404 Endpoint not found")
         if path.startswith("/applications/"):
             raise AriError(f"{method} {path}: HTTP 404 Application not found")
+        if path == "/asterisk/modules":
+            return json.dumps([{"name": f"{name}.so", "status": "Running"} for name in fake.modules]).encode()
         return b"{}"
 
     async def events(self: object) -> AsyncIterator[object]:
@@ -89,6 +98,8 @@ def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
     async def action(self: object, name: str, **headers: str) -> dict[str, str]:
         if fake.ami_error:
             raise fake.ami_error
+        if name == "ListCommands":
+            return dict.fromkeys(fake.actions, "")
         function, _, arguments = headers["Variable"].partition("(")
         if function in ("DEVICE_STATE", "PJSIP_ENDPOINT"):
             return {"value": fake.options.get(arguments.rstrip(")"), "no")}
@@ -107,6 +118,7 @@ def test_live_all_good(run: Run, asterisk: Asterisk) -> None:
     assert lines == [
         "store: rules of 0 extensions",
         "ARI: Asterisk 22.10.1 at http://127.0.0.1:8088/ari",
+        "modules: all that calls need are loaded",
         "service: not connected to Asterisk now: calls ring and go to voicemail as by default",
         "endpoints: all 7 are known to Asterisk",
         "AMI: logged in at 127.0.0.1:5038",
@@ -138,6 +150,57 @@ def test_live_trunks_that_tell_who_was_reached(run: Run, asterisk: Asterisk) -> 
     assert run("check", "--live").refusal == (
         "trunks.backup.dial: tells who was reached; "
         'right: "trust_connected_line = no" for endpoint backup in pjsip.conf'
+    )
+
+
+def test_live_modules_that_are_not_loaded(run: Run, asterisk: Asterisk) -> None:
+    asterisk.modules -= {"app_stack", "app_voicemail", "app_voicemail_odbc", "app_voicemail_imap"}
+    asterisk.mailboxes = frozenset()  # nobody can say
+    assert run("check", "--live").refusal.splitlines() == [
+        "modules: Asterisk has not loaded app_stack, which calls need for Gosub(), GosubIf(), Return(); right: no "
+        "`noload` of it in modules.conf, the package installed that has it, then `module load app_stack.so`",
+        "modules: Asterisk has not loaded app_voicemail or app_voicemail_odbc or app_voicemail_imap, which calls need "
+        "for VoiceMail(), VM_INFO(); right: no `noload` of it in modules.conf, the package installed that has it, "
+        "then `module load app_voicemail.so`",
+    ]
+
+
+def test_live_one_voicemail_is_enough(run: Run, asterisk: Asterisk) -> None:
+    asterisk.modules -= {"app_voicemail", "app_voicemail_imap"}
+    assert "modules: all that calls need are loaded" in run("check", "--live").good
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("22.10.1", ""),
+        ("16.28.0~dfsg-0+deb11u4", OLD_DIAL),
+        ("20.17.0", "; tested are 16.28 and 22.10"),
+        (
+            "21.1.0",
+            "; tested are 16.28 and 22.10" + OLD_DIAL,
+        ),
+        ("GIT-master-abc", "; tested are 16.28 and 22.10"),
+    ],
+)
+def test_live_says_what_is_known_of_the_version(run: Run, asterisk: Asterisk, version: str, words: str) -> None:
+    asterisk.version = version
+    assert f"ARI: Asterisk {version} at http://127.0.0.1:8088/ari{words}" in run("check", "--live").good.splitlines()
+
+
+def test_live_an_asterisk_without_an_action(run: Run, asterisk: Asterisk) -> None:
+    asterisk.version, asterisk.actions = "18.10.0", asterisk.actions - {"DBGetTree"}
+    assert run("check", "--live").refusal == (
+        "AMI: Asterisk 18.10.0 has no AMI action DBGetTree, by which published plans are read back: it came with "
+        "16.28, 18.14 and 19.6; right: upgrade Asterisk"
+    )
+
+
+def test_live_an_ami_user_without_the_right_to_write(run: Run, asterisk: Asterisk) -> None:
+    asterisk.actions = frozenset({"Ping"})
+    assert run("check", "--live").refusal == (
+        "AMI: AMI user 'comunik' may not use DBPut, DBDel, DBGetTree; right: \"write = system,reporting\" for it in "
+        "manager.conf, then `manager reload`"
     )
 
 

@@ -43,7 +43,17 @@ async def test_everything_is_found(sandbox: Sandbox) -> None:
     status, out, err = await command(sandbox.config, "check", "--live", "--json")
     assert (status, err) == (0, "")
     words = {finding["subject"]: finding["words"] for finding in json.loads(out)["live"]}
-    assert list(words) == ["store", "ARI", "service", "endpoints", "AMI", "dialplan", "mailboxes", "connected lines"]
+    assert list(words) == [
+        "store",
+        "ARI",
+        "modules",
+        "service",
+        "endpoints",
+        "AMI",
+        "dialplan",
+        "mailboxes",
+        "connected lines",
+    ]
     assert words["service"] == "connected to Asterisk as comunik-pbx"
 
 
