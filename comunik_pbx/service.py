@@ -106,6 +106,7 @@ async def _serve(config: Config) -> None:
         asterisk = config.asterisk
         ari = await stack.enter_async_context(AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password))
         ami = AmiClient(asterisk.ami_host, asterisk.ami_port, asterisk.ami_user, asterisk.ami_password)
+        stack.callback(ami.close)
         await _both(ari.check(), ami.check())
         await Service(config, store, ari, ami).serve()
 
@@ -134,16 +135,17 @@ class Service:
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
         self._rings = ExactRings(ari, self._records.lives)
+        self._publisher = Publisher(ami, lambda: self._snapshot)
+        self._kept_ends = KeptEnds(ami, lambda headers: record_end(headers, self._records))
         self._interception = Interception(
             ari,
             lambda: self._snapshot,
             self._records,
             rings=self._rings.begin,
             on_end=self._ended,
-            on_missed=self._missed,
+            on_missed=self._kept_ends.collect,
+            on_connected=self._connected,
         )
-        self._publisher = Publisher(ami, lambda: self._snapshot)
-        self._kept_ends = KeptEnds(ami, lambda headers: record_end(headers, self._records))
 
     async def serve(self) -> None:
         """Decide calls until a signal says to stop. Raises an exception group if a task failed."""
@@ -234,7 +236,7 @@ class Service:
     async def _close_missed(self) -> None:
         """Close the records, of services before this one, of calls that ended unheard.
 
-        Which may be before it started, or later while AMI was away or Asterisk died; and AstDB does not tell of them
+        Which may be before it started, or later while ARI was away or Asterisk died; and AstDB does not tell of them
         either. (Those of calls that this service decided `Interception` closes.)
         """
         said = False
@@ -334,7 +336,7 @@ class Service:
     def _ended(self, report: str) -> None:
         record_end(reported(report), self._records)
 
-    def _missed(self) -> None:
+    def _connected(self) -> None:
         """Calls may have ended unheard, and Asterisk may be another than before: what it keeps may be anything."""
         self._publisher.reconcile()
         self._kept_ends.collect()

@@ -93,7 +93,8 @@ class Interception:
 
     `rings` is told of each plan handed over (UNIQUEID, pass, steps): it will end the ringing exactly, so the dialplan
     should not; without it the dialplan does. `on_end` gets the dialplan's report of each call that ends. `on_missed` is
-    called when there may be ends that were not told: after each connection, and when a caller comes in again.
+    called when there may be one that was not told: a caller who comes in again. `on_connected` after each connection,
+    when there may be many.
 
     `connected` says whether the event socket stands, `tried_at` when it was last opened, lost or tried in vain
     (monotonic seconds).
@@ -110,6 +111,7 @@ class Interception:
         rings: Callable[[str, int, tuple[Step, ...]], None] | None = None,
         on_end: Callable[[str], None] = lambda report: None,
         on_missed: Callable[[], None] = lambda: None,
+        on_connected: Callable[[], None] = lambda: None,
         decide: Decide = plan,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -119,6 +121,7 @@ class Interception:
         self._rings = rings
         self._on_end = on_end
         self._on_missed = on_missed
+        self._on_connected = on_connected
         self._decide = decide
         self._clock = clock
         self.figures = DecisionFigures()
@@ -137,7 +140,7 @@ class Interception:
         await self._connected_once.wait()
 
     def reconcile(self) -> None:
-        """Look soon at what stands in Asterisk: for whoever has missed events, of AMI too."""
+        """Look soon at what stands in Asterisk."""
         if self.connected:  # else it is done anyway once we are
             self._reconciling.put("", _Reconcile())
 
@@ -160,7 +163,7 @@ class Interception:
                             self._connected_once.set()
                             log.info("connected to ARI", url=self._ari.url, app=self._ari.app)
                             self.reconcile()
-                            self._on_missed()
+                            self._on_connected()
                         case Disconnected():
                             self.connected, self.tried_at = False, time.monotonic()
                             if self._told != (why := str(event.error)):  # not at every attempt

@@ -7,6 +7,7 @@ a service that dies in between collects them again.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
@@ -35,7 +36,7 @@ LEAVE_SECONDS = 1.0
 class KeptEnds:
     """Collects and deletes them.
 
-    `ended` takes one end as the headers of its UserEvent, names in lower case, and says whether it could be read.
+    `ended` takes one end as headers, names in lower case, and says whether it could be read.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class KeptEnds:
         self._database = database
         self._retry_seconds = retry_seconds
         self._delete_seconds = delete_seconds
+        self._collected_at = time.monotonic()
         self._ended = ended
         self._collect = False
         self._at_once = asyncio.Event()
@@ -88,14 +90,14 @@ class KeptEnds:
 
     async def _run(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(COLLECT_SECONDS):
-                    await self._due.wait()
-            except TimeoutError:
-                self.collect()
+            left = self._collected_at + COLLECT_SECONDS - time.monotonic()
             with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, left)):
+                    await self._due.wait()
                 async with asyncio.timeout(self._delete_seconds):
                     await self._at_once.wait()
+            if time.monotonic() >= self._collected_at + COLLECT_SECONDS:
+                self.collect()
             self._at_once.clear()
             self._due.clear()
             try:
@@ -104,10 +106,12 @@ class KeptEnds:
                 log.debug("kept ends of calls are out of reach", why=str(error))
                 await asyncio.sleep(self._retry_seconds)
                 self._due.set()
+                self._at_once.set()
 
     async def _once(self) -> None:
         if self._collect:
             self._collect = False
+            self._collected_at = time.monotonic()
             try:
                 found = await self._database.db_get_tree(KEPT)
             except AsteriskError:
