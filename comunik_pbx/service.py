@@ -110,6 +110,7 @@ async def _serve(config: Config) -> None:
         asterisk = config.asterisk
         ari = await stack.enter_async_context(AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password))
         ami = AmiClient(asterisk.ami_host, asterisk.ami_port, asterisk.ami_user, asterisk.ami_password)
+        stack.callback(ami.close)
         version, allowed = await _both(ari.check(), ami.check())
         if missing := await needed.lacks(config, ari) + needed.lacks_actions(version, ami.user, allowed):
             raise ExceptionGroup("Asterisk", missing)
@@ -143,6 +144,7 @@ class Service:
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
         self._rings = ExactRings(ari, self._records.lives)
+        self._publisher = Publisher(ami, lambda: self._snapshot)
         self._kept_ends = KeptEnds(ami, lambda headers: record_end(headers, self._records))
         self._interception = Interception(
             ari,
@@ -153,7 +155,6 @@ class Service:
             on_missed=self._kept_ends.attend,
             on_connected=self._connected,
         )
-        self._publisher = Publisher(ami, lambda: self._snapshot)
 
     async def serve(self) -> None:
         """Decide calls until a signal says to stop. Raises an exception group if a task failed."""
@@ -244,7 +245,7 @@ class Service:
     async def _close_missed(self) -> None:
         """Close the records, of services before this one, of calls that ended unheard.
 
-        Which may be before it started, or later while AMI was away or Asterisk died; and AstDB does not tell of them
+        Which may be before it started, or later while ARI was away or Asterisk died; and AstDB does not tell of them
         either. (Those of calls that this service decided `Interception` closes.)
         """
         said = False

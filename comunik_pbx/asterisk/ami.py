@@ -47,8 +47,8 @@ class AmiClient:
     """AMI of one Asterisk. The user in manager.conf needs `write = system,reporting`.
 
     Each action connects if there is no connection; one that nobody has used for `linger_seconds` is closed.
-    `action_seconds` bounds every action and each attempt to connect. `reached` says whether the newest attempt found
-    Asterisk.
+    `action_seconds` bounds every action and each attempt to connect. `reached` says whether Asterisk answered what was
+    asked last.
     """
 
     def __init__(
@@ -131,15 +131,14 @@ class AmiClient:
         try:
             async with self._connecting:
                 if self._connection is None or self._connection.lost.done():
-                    self.reached = False
                     self._connection = await self._connect()
                     self.reached = True
-            try:
-                yield self._connection
-            except AmiTimeout:
+            yield self._connection
+        except (AmiUnreachable, AmiTimeout, AmiRefused) as error:
+            self.reached = False
+            if isinstance(error, AmiTimeout):
                 self.close()  # of what it still may answer, nothing could be made
-                self.reached = False
-                raise
+            raise
         finally:
             self._users -= 1
             if not self._users:

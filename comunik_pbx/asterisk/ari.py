@@ -401,8 +401,13 @@ class _Endpoints:
         return _read(_endpoint, body).state == "online"
 
     async def channels(self, endpoint: str) -> list[str]:
-        """GET /endpoints/PJSIP/{resource}: the ids of the channels to and from a phone."""
-        (body,) = await self._client.pipeline(("GET", f"/endpoints/PJSIP/{quote(endpoint, safe='')}", b""))
+        """GET /endpoints/PJSIP/{resource}: the ids of the channels to and from a phone; none if it is not known."""
+        try:
+            (body,) = await self._client.pipeline(("GET", f"/endpoints/PJSIP/{quote(endpoint, safe='')}", b""))
+        except AriError as error:
+            if type(error) is AriError and "HTTP 404" in str(error):
+                return []
+            raise
         return _read(_endpoint, body).channel_ids
 
 

@@ -18,7 +18,7 @@ import structlog
 
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import AriError, ChannelGone
-from comunik_pbx.calls.ring_watch import Look, RingWatch, RungEnough, Wait
+from comunik_pbx.calls.ring_watch import FIRST_LOOK_SECONDS, Look, RingWatch, RungEnough, Wait
 from comunik_pbx.forwarding.steps import Ring, Step
 
 log = structlog.get_logger(__name__)
@@ -95,15 +95,15 @@ class ExactRings:
         try:
             began = self._clock()
             look, linked = await self._caller(one)
-            if look is None:
+            if not isinstance(look, Look):
+                self._later(one, look)
                 return
             if self._clock() - began > STALE_SECONDS:
                 self._later(one, Wait(0.0))
                 return
-            if at_legs and look.dialling and look.rang is None:
-                ring = one.watch.steps[look.step - 1]
-                if isinstance(ring, Ring) and "Ringing" in (await self._legs(ring, linked)).values():
-                    one.watch.leg_rings(look)
+            ring = one.watch.ringing(look) if at_legs and look.rang is None else None
+            if ring is not None and "Ringing" in (await self._legs(ring, linked)).values():
+                one.watch.leg_rings(look)
             after = one.watch.looked(look)
             if isinstance(after, RungEnough):
                 await self._end(after.ring, linked, one.channel)
@@ -114,16 +114,24 @@ class ExactRings:
         except AriError as error:
             log.warning("ringing could not be looked at: left to the dialplan", call=one.channel, why=str(error))
 
-    async def _caller(self, one: _Watched) -> tuple[Look | None, str]:
-        """What the caller's channel says, and its linkedid; None if it is not our plan that is carried out."""
+    async def _caller(self, one: _Watched) -> tuple[Look | Wait | None, str]:
+        """What the caller's channel says, and its linkedid.
+
+        Wait: our plan is not carried out yet, for Asterisk is busy. None: it never will, or somebody has answered.
+        """
         said = (await self._ari.channels.evaluated(one.channel, CALLER)).split("|")
         if len(said) != 10:
             raise AriError(f"EVAL() gave {'|'.join(said)!r}")
         decided, passes, step, active, status, started, now, rang, progressed, linked = said
-        if (decided, passes) != ("live", str(one.passes)) or status == "ANSWER":
+        if (decided, passes) == ("", str(one.passes)):
+            return Wait(FIRST_LOOK_SECONDS), linked
+        if (decided, passes) != ("live", str(one.passes)) or (active, status) == ("dial", "ANSWER"):
             return None, linked
-        elapsed = (int(now) - int(started or now)) / 1000
-        look = Look(int(step or 0), active == "dial", elapsed, _seconds(rang), _seconds(progressed))
+        try:
+            elapsed = (int(now) - int(started or now)) / 1000
+            look = Look(int(step or 0), active == "dial", elapsed, _seconds(rang), _seconds(progressed))
+        except ValueError:
+            raise AriError(f"EVAL() gave {'|'.join(said)!r}") from None
         return look, linked
 
     async def _legs(self, ring: Ring, linked: str) -> dict[str, str]:

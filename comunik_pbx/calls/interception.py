@@ -140,7 +140,7 @@ class Interception:
         await self._connected_once.wait()
 
     def reconcile(self) -> None:
-        """Look soon at what stands in Asterisk: for whoever has missed events, of AMI too."""
+        """Look soon at what stands in Asterisk."""
         if self.connected:  # else it is done anyway once we are
             self._reconciling.put("", _Reconcile())
 

@@ -7,7 +7,6 @@ a service that dies in between collects them again.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
@@ -59,7 +58,7 @@ class KeptEnds:
         self._ended = ended
         self._collect = False
         self._at_once = asyncio.Event()
-        self._attentive_until = 0.0  # monotonic seconds
+        self._collect_at = self._attentive_until = 0.0  # of the event loop's clock
         self._stored: set[str] = set()
         self._due = asyncio.Event()
         self._collected = asyncio.Event()
@@ -72,10 +71,11 @@ class KeptEnds:
 
     def attend(self) -> None:
         """Some will end unheard."""
-        if self._attentive_until < time.monotonic() + SOON_SECONDS:
+        now = asyncio.get_running_loop().time()
+        if self._attentive_until < now + SOON_SECONDS:
             self._at_once.set()
             self._due.set()
-        self._attentive_until = time.monotonic() + ATTENTIVE_SECONDS
+        self._attentive_until = now + ATTENTIVE_SECONDS
 
     def collect(self) -> None:
         """There may be some that were not heard."""
@@ -102,16 +102,18 @@ class KeptEnds:
             raise
 
     async def _run(self) -> None:
+        clock = asyncio.get_running_loop().time
+        self._collect_at = clock() + COLLECT_SECONDS
         while True:
-            attentive = time.monotonic() < self._attentive_until
-            try:
-                async with asyncio.timeout(SOON_SECONDS if attentive else COLLECT_SECONDS):
-                    await self._due.wait()
-            except TimeoutError:
-                self.collect()
+            attentive = clock() < self._attentive_until
+            collect_at = min(self._collect_at, clock() + SOON_SECONDS) if attentive else self._collect_at
             with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(collect_at):
+                    await self._due.wait()
                 async with asyncio.timeout(SOON_SECONDS if attentive else self._delete_seconds):
                     await self._at_once.wait()
+            if clock() >= collect_at:  # however often records are stored meanwhile
+                self.collect()
             self._at_once.clear()
             self._due.clear()
             try:
@@ -120,10 +122,12 @@ class KeptEnds:
                 log.debug("kept ends of calls are out of reach", why=str(error))
                 await asyncio.sleep(self._retry_seconds)
                 self._due.set()
+                self._at_once.set()
 
     async def _once(self) -> None:
         if self._collect:
             self._collect = False
+            self._collect_at = asyncio.get_running_loop().time() + COLLECT_SECONDS
             try:
                 found = await self._database.db_get_tree(KEPT)
             except AsteriskError:

@@ -1,7 +1,7 @@
 """Call records: what was decided, joined with what came of it.
 
-A record is opened when the call is decided and closed by the dialplan's `ComunikCall`. A call that the dialplan
-decided alone (service away, or too slow) has its record from that event alone.
+A record is opened when the call is decided and closed by what the dialplan reports at its end. A call that the dialplan
+decided alone (service away, or too slow) has its record from that report alone.
 """
 
 from collections import Counter, OrderedDict
@@ -25,7 +25,7 @@ from comunik_pbx.forwarding.steps import Forward, Step
 log = structlog.get_logger(__name__)
 
 UNKNOWN = "unknown"
-"""The status of a call of which nobody told the end (Asterisk died, or AMI was away)."""
+"""The status of a call of which nobody told the end (Asterisk died)."""
 
 _STATUSES = frozenset(("answered", "voicemail", "ended", "abandoned", UNKNOWN))
 
@@ -104,7 +104,7 @@ class Records:
         """A call was decided by the service, the `passes`th of this channel (UNIQUEID)."""
         record_id = _record_id(channel, passes)
         if record_id in self._ended:
-            return  # its end was told before its beginning: the two come on different connections
+            return  # its end was told before its beginning
         if (before := self._open.pop(record_id, None)) is not None:
             self._released(before, (), now)
         elif len(self._open) >= self._most_open:
@@ -129,7 +129,7 @@ class Records:
         return _record_id(channel, passes) in self._open
 
     def ended(self, end: CallEnd) -> CallRecord:
-        """A call ended: its complete record. Told twice (by AMI and from AstDB), it counts once."""
+        """A call ended: its complete record. Told twice (by ARI and from AstDB), it counts once."""
         now = self._clock()
         record_id = _record_id(end.channel, end.passes)
         if (known := self._ended.get(record_id)) is not None and known.status != UNKNOWN:

@@ -67,15 +67,26 @@ class RingWatch:
         """When to look first; None if nothing rings."""
         return Wait(FIRST_LOOK_SECONDS) if any(isinstance(step, Ring) for step in self.steps) else None
 
+    def ringing(self, look: Look) -> Ring | None:
+        """The ring step whose phones are being called."""
+        step = self.steps[look.step - 1] if look.dialling and 0 < look.step <= len(self.steps) else None
+        return step if isinstance(step, Ring) else None
+
     def leg_rings(self, look: Look) -> None:
-        """A leg of the step that the look saw rings, though Asterisk has noted a 183 alone."""
-        self._rang.setdefault(look.step, look.elapsed)
+        """A leg of the step that the look saw rings, though Asterisk has noted a 183 alone.
+
+        If it did so when the legs were first looked at, it is taken for a 180 with SDP that came then: most say no 183.
+        """
+        first = self._looks.get(look.step, 0) <= 1 and look.progressed is not None
+        self._rang.setdefault(look.step, (look.progressed or 0.0) if first else look.elapsed)
 
     def looked(self, look: Look) -> Wait | RungEnough | None:
         """What to do after a look; None: nothing rings any more that we have to end."""
-        later = min((one.seconds for one in self.steps[look.step :] if isinstance(one, Ring)), default=None)
-        ring = self.steps[look.step - 1] if 0 < look.step <= len(self.steps) else None
-        if not isinstance(ring, Ring) or not look.dialling:
+        ring = self.ringing(look)
+        # A step that is not being dialled is yet to be: before it who calls may hear an announcement.
+        coming = self.steps[look.step if look.dialling else max(0, look.step - 1) :]
+        later = min((one.seconds for one in coming if isinstance(one, Ring)), default=None)
+        if ring is None:
             # A later one may begin at any moment, and end no sooner than:
             return None if later is None else Wait(later - EARLY_SECONDS)
         wait = self._of(ring, look)
@@ -84,7 +95,8 @@ class RingWatch:
         return wait
 
     def _of(self, ring: Ring, look: Look) -> Wait | RungEnough:
-        rang = look.rang if look.rang is not None else self._rang.get(look.step)
+        seen = (look.rang, self._rang.get(look.step))
+        rang = min((moment for moment in seen if moment is not None), default=None)
         if rang is None and look.progressed is None:
             return Wait(FIRST_LOOK_SECONDS)
         if rang is None:

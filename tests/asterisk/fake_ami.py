@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from comunik_pbx.asterisk.ami import AmiClient
-from comunik_pbx.asterisk.reconnect import Backoff
 
 BANNER = b"Asterisk Call Manager/11.0.0\r\n"
 Reply = Callable[[dict[str, str]], str]
@@ -15,7 +14,7 @@ Reply = Callable[[dict[str, str]], str]
 class FakeAmi:
     """Answers `Response: Success` to all but what `replies` says (by action); `frozen` answers nothing at all.
 
-    `actions` holds every action that came in, as its headers.
+    `actions` holds every action that came in, as its headers; `gone` is set when a client has closed its connection.
     """
 
     def __init__(self) -> None:
@@ -26,6 +25,7 @@ class FakeAmi:
         self.actions: list[dict[str, str]] = []
         self.writers: list[asyncio.StreamWriter] = []
         self.came = asyncio.Event()
+        self.gone = asyncio.Event()
         self._serving: set[asyncio.Task[None]] = set()
         self.port = 0
 
@@ -42,7 +42,7 @@ class FakeAmi:
         await asyncio.gather(*self._serving)
 
     def client(self, secret: str = "sesame", **options: Any) -> AmiClient:
-        quick: dict[str, Any] = {"backoff": Backoff(first=0.01, most=0.02), "action_seconds": 2.0}
+        quick: dict[str, Any] = {"action_seconds": 2.0, "linger_seconds": 5.0}
         return AmiClient("127.0.0.1", self.port, "comunik", secret, **(quick | options))
 
     def hang_up(self) -> None:
@@ -56,8 +56,15 @@ class FakeAmi:
             await asyncio.sleep(0.01)  # each piece in a segment of its own
 
     def names(self) -> list[str]:
-        """What was asked for, without what follows every login."""
-        return [action["Action"] for action in self.actions if action["Action"] not in ("Filter", "Events")]
+        """What was asked for."""
+        return [action["Action"] for action in self.actions]
+
+    async def asked(self, name: str, times: int = 1) -> None:
+        """Wait until an action has come so many times."""
+        async with asyncio.timeout(5):
+            while self.names().count(name) < times:
+                self.came.clear()
+                await self.came.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
@@ -76,6 +83,7 @@ class FakeAmi:
                     writer.write(self._answer(action).encode())
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
+            self.gone.set()
 
     def _answer(self, action: dict[str, str]) -> str:
         name, marked = action["Action"], f"ActionID: {action['ActionID']}\r\n"

@@ -1,6 +1,7 @@
 """An ARI server that does as it is told, for what a real Asterisk cannot be made to do on demand."""
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,7 +35,11 @@ def stasis_start(channel_id: str, *args: str, number: str = "") -> dict[str, Any
 
 
 class FakeAri:
-    """`commands` holds what was asked: (method, path, body). One about a channel in `answers` gets that status."""
+    """`commands` holds what was asked: (method, path, body). One about a channel in `answers` gets that status.
+
+    `variables` are those of channels, by (channel, variable), or what gives them; `endpoints` the channels of each. Any
+    other is not there.
+    """
 
     def __init__(self) -> None:
         self.version = VERSION
@@ -43,7 +48,8 @@ class FakeAri:
         self.answers: dict[str, int] = {}
         self.slow: dict[str, float] = {}  # seconds until a command about a channel is carried out
         self.channels: list[dict[str, Any]] = []
-        self.legs: dict[str, str] = {}  # the states of further channels; any other is not there
+        self.variables: dict[tuple[str, str], str | Callable[[], str]] = {}
+        self.endpoints: dict[str, list[str]] = {}
         self.commands: list[tuple[str, str, Any]] = []
         self.asked = asyncio.Event()
         self.sockets: list[web.WebSocketResponse] = []
@@ -52,7 +58,8 @@ class FakeAri:
         app.router.add_get("/ari/asterisk/info", self._info)
         app.router.add_get("/ari/events", self._events)
         app.router.add_get("/ari/channels", self._list)
-        app.router.add_get("/ari/channels/{id}", self._get)
+        app.router.add_get("/ari/channels/{id}/variable", self._variable)
+        app.router.add_get("/ari/endpoints/PJSIP/{name}", self._endpoint)
         app.router.add_route("*", "/ari/{rest:.*}", self._command)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         self.url = ""
@@ -104,13 +111,22 @@ class FakeAri:
     async def _list(self, _: web.Request) -> web.Response:
         return web.json_response(self.channels)
 
-    async def _get(self, request: web.Request) -> web.Response:
-        name = request.match_info["id"]
-        self.commands.append(("GET", f"channels/{name}", None))
+    async def _variable(self, request: web.Request) -> web.Response:
+        name, variable = request.match_info["id"], request.query["variable"]
+        self.commands.append(("GET", f"channels/{name}/variable", variable))
         self.asked.set()
-        if name not in self.legs:
-            return web.json_response({"message": "Channel not found"}, status=404)
-        return web.json_response(channel(name) | {"state": self.legs[name]})
+        if (name, variable) not in self.variables:
+            return web.json_response({"message": "Provided channel was not found"}, status=404)
+        value = self.variables[name, variable]
+        return web.json_response({"value": value if isinstance(value, str) else value()})
+
+    async def _endpoint(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self.endpoints:
+            return web.json_response({"message": "Endpoint not found"}, status=404)
+        state = "online" if self.endpoints[name] else "offline"
+        its = {"technology": "PJSIP", "resource": name, "state": state, "channel_ids": self.endpoints[name]}
+        return web.json_response(its)
 
     async def _events(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(autoping=False)

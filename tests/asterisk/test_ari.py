@@ -236,6 +236,26 @@ async def test_commands_to_a_frozen_asterisk_time_out(ari: FakeAri) -> None:
         await client.channels.continue_with("7.1", "A", "b", context="c", extension="plan", priority=1)
 
 
+async def test_a_function_is_evaluated_on_a_channel(ari: FakeAri) -> None:
+    ari.variables["7.1", "EVAL(${CK_PASS}|é&+%)"] = "1|é&+%"
+    async with ari.client() as client:
+        assert await client.channels.evaluated("7.1", "EVAL(${CK_PASS}|é&+%)") == "1|é&+%"
+        with pytest.raises(ChannelGone):
+            await client.channels.evaluated("7.2", "EVAL(${CK_PASS}|é&+%)")
+
+
+async def test_the_channels_of_a_phone(ari: FakeAri) -> None:
+    ari.endpoints = {"101": ["7.1", "7.2"], "alice mobile": []}
+    async with ari.client() as client:
+        assert await client.endpoints.channels("101") == ["7.1", "7.2"]
+        assert await client.endpoints.channels("alice mobile") == []
+        assert await client.endpoints.channels("nobody's") == []
+        assert await client.endpoints.online("101")
+        ari.status = 500
+        with pytest.raises(AriError, match="HTTP 500"):
+            await client.endpoints.channels("101")
+
+
 def test_waits_double_up_to_the_most_and_start_again_only_after_a_stable_time() -> None:
     backoff = Backoff(first=0.1, most=1.0, stable=30, jitter=lambda: 0.0)
     assert [backoff.lost() for _ in range(5)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0])

@@ -1,20 +1,22 @@
 """The clients against the real Asterisk, under an application name of their own so that the service is left alone."""
 
 import asyncio
-import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, closing, suppress
 from typing import TypeVar
 
 import pytest
 import pytest_asyncio
 
-from comunik_pbx.asterisk.ami import AmiClient, AmiConnected, AmiDisconnected, FullyBooted, Reloaded
+from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.ari_events import Connected, Disconnected, StasisStart
 from comunik_pbx.asterisk.errors import (
     AmiRefused,
+    AmiTimeout,
     ApplicationReplaced,
     AriDisabled,
     AriRefused,
@@ -22,6 +24,7 @@ from comunik_pbx.asterisk.errors import (
     ChannelNotInStasis,
     UnsafeValue,
 )
+from comunik_pbx.calls.exact_rings import CALLER, LEG
 from comunik_pbx.sandbox.company import AMI_USER, ARI_USER
 from comunik_pbx.sandbox.sandbox import Sandbox
 from tests.pbx import PBX
@@ -38,7 +41,7 @@ def ari_of(sandbox: Sandbox, **options: float) -> AriClient:
 
 def ami_of(sandbox: Sandbox, **options: float) -> AmiClient:
     addresses = sandbox.layout.addresses
-    return AmiClient(addresses.host, addresses.ami, AMI_USER, sandbox.passwords.ami, **options)  # type: ignore[arg-type]
+    return AmiClient(addresses.host, addresses.ami, AMI_USER, sandbox.passwords.ami, **options)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -75,7 +78,7 @@ async def test_what_is_wrong_is_said_at_once(sandbox: Sandbox, ari: AriClient) -
 
 
 async def test_a_channel_enters_gets_a_variable_and_goes_on(ari: AriClient) -> None:
-    async with contextlib.aclosing(ari.events()) as events:
+    async with aclosing(ari.events()) as events:
         assert await following(events) == Connected()
         start = await enter(ari, events)
         assert start.args == ["incoming", "101"]
@@ -95,9 +98,9 @@ async def test_a_channel_enters_gets_a_variable_and_goes_on(ari: AriClient) -> N
 
 
 async def test_a_second_client_replaces_the_first(sandbox: Sandbox, ari: AriClient) -> None:
-    async with contextlib.aclosing(ari.events()) as first, ari_of(sandbox) as other:
+    async with aclosing(ari.events()) as first, ari_of(sandbox) as other:
         assert await following(first) == Connected()
-        async with contextlib.aclosing(other.events()) as second:
+        async with aclosing(other.events()) as second:
             assert await following(second) == Connected()
             with pytest.raises(ApplicationReplaced):
                 await following(first)
@@ -105,34 +108,63 @@ async def test_a_second_client_replaces_the_first(sandbox: Sandbox, ari: AriClie
             await other.channels.hangup(start.channel.id)
 
 
+async def test_functions_are_evaluated_on_a_channel_and_phones_have_theirs(ari: AriClient) -> None:
+    async with aclosing(ari.events()) as events:
+        assert await following(events) == Connected()
+        channel = (await enter(ari, events)).channel.id
+        await ari.channels.set_variable(channel, "CK_PASS", "2")
+        assert (
+            await ari.channels.evaluated(channel, "EVAL(${CK_PASS}|${CHANNEL(linkedid)}|${NOT_SET})") == f"2|{channel}|"
+        )
+        decided, passes, *_, now, rang, progressed, linked = (await ari.channels.evaluated(channel, CALLER)).split("|")
+        assert (decided, passes, rang, progressed, linked) == ("", "2", "", "", channel)
+        assert abs(int(now) / 1000 - time.time()) < 5
+        assert (await ari.channels.evaluated(channel, LEG)).partition("|")[0] == channel
+        assert await ari.endpoints.channels("101") == []
+        assert await ari.endpoints.channels("nobody") == []
+        await ari.channels.hangup(channel)
+        async with asyncio.timeout(5):
+            while channel in {c.id for c in await ari.channels.list()}:
+                pass
+        with pytest.raises(ChannelGone):
+            await ari.channels.evaluated(channel, CALLER)
+
+
 async def test_a_stopped_asterisk_is_noticed_and_found_again(sandbox: Sandbox) -> None:
-    ami = ami_of(sandbox, ping_seconds=0.4, action_seconds=0.4)
-    async with (
-        ari_of(sandbox, ping_seconds=0.4, command_seconds=0.4) as ari,
-        contextlib.aclosing(ari.events()) as ari_events,
-        contextlib.aclosing(ami.events()) as ami_events,
-    ):
-        assert await following(ari_events) == Connected()
-        assert await following(ami_events) == AmiConnected()
-        assert await following(ami_events) == FullyBooted()
-        os.kill(sandbox.asterisk.pid, signal.SIGSTOP)
-        try:
-            assert isinstance(await following(ari_events), Disconnected)
-            assert isinstance(await following(ami_events), AmiDisconnected)
-            assert not ami.connected
-        finally:
-            os.kill(sandbox.asterisk.pid, signal.SIGCONT)
-        async with asyncio.timeout(20):
-            while await anext(ari_events) != Connected():
-                pass
-            while await anext(ami_events) != AmiConnected():
-                pass
+    with closing(ami_of(sandbox, action_seconds=0.4)) as ami:
+        await ami.action("Ping")
+        async with ari_of(sandbox, ping_seconds=0.4, command_seconds=0.4) as ari, aclosing(ari.events()) as events:
+            assert await following(events) == Connected()
+            os.kill(sandbox.asterisk.pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(AmiTimeout):  # on the connection that stood
+                    await ami.action("Ping")
+                with pytest.raises(AmiTimeout):  # on a new one
+                    await ami.action("Ping")
+                assert not ami.reached
+                assert isinstance(await following(events), Disconnected)
+            finally:
+                os.kill(sandbox.asterisk.pid, signal.SIGCONT)
+            async with asyncio.timeout(20):
+                while await anext(events) != Connected():
+                    pass
+                while not ami.reached:
+                    with suppress(AmiTimeout):
+                        await ami.action("Ping")
+
+
+async def test_a_manager_is_connected_only_while_there_is_something_to_do(sandbox: Sandbox) -> None:
+    """Else Asterisk would write an event for every step of every call."""
+    with closing(ami_of(sandbox, linger_seconds=5.0)) as ami:
+        await ami.action("Ping")
+        assert "0 users connected" not in await sandbox.console("manager show connected")
+    async with asyncio.timeout(10):  # the service's own lingers half a second
+        while "0 users connected" not in await sandbox.console("manager show connected"):
+            pass
 
 
 async def test_the_database_by_ami(sandbox: Sandbox) -> None:
-    ami = ami_of(sandbox)
-    async with contextlib.aclosing(ami.events()) as events:
-        assert await following(events) == AmiConnected()
+    with closing(ami_of(sandbox)) as ami:
         await ami.db_put("clients-test/external", "101", "1|ring~101~a&b~3~14.9~next~~~~|end~19 é")
         await ami.db_put("clients-test/internal", "101", "x" * 900)
         found = await ami.db_get_tree("clients-test")
@@ -148,22 +180,10 @@ async def test_the_database_by_ami(sandbox: Sandbox) -> None:
 
 
 async def test_many_entries_at_a_time(sandbox: Sandbox) -> None:
-    ami = ami_of(sandbox)
-    async with contextlib.aclosing(ami.events()) as events:
-        assert await following(events) == AmiConnected()
+    with closing(ami_of(sandbox)) as ami:
         await ami.db_write("clients-test", [(f"many/{n}", f"1|end~{n}") for n in range(2000)])
         found = await ami.db_get_tree("clients-test")
         assert found == {f"/clients-test/many/{n}": f"1|end~{n}" for n in range(2000)}
         await ami.db_write("clients-test", [("many/0", "later"), ("never/there", None), ("many/0", None)])
         await ami.db_write("clients-test", [(f"many/{n}", None) for n in range(2000)])
         assert await ami.db_get_tree("clients-test") == {}
-
-
-async def test_a_reload_is_told(sandbox: Sandbox) -> None:
-    ami = ami_of(sandbox)
-    async with contextlib.aclosing(ami.events()) as events:
-        assert await following(events) == AmiConnected()
-        await sandbox.console("module reload res_musiconhold.so")
-        async with asyncio.timeout(5):
-            while await anext(events) != Reloaded():
-                pass

@@ -5,7 +5,6 @@ from comunik_pbx.calls.call_end import Decided, StepOutcome, call_end
 
 def headers(**changes: str) -> dict[str, str]:
     usual = {
-        "event": "UserEvent",
         "call": "1795386765.7",
         "called": "101",
         "endpoint": "carrier",

@@ -15,9 +15,10 @@ from comunik_pbx.forwarding.call import Call, Caller
 from comunik_pbx.forwarding.directory import Directory
 from comunik_pbx.forwarding.plan import Plan, Usage, plan
 from comunik_pbx.forwarding.rules import Rules
+from comunik_pbx.forwarding.steps import Step
 from tests.asterisk.fake_ari import FakeAri, channel, stasis_start
 from tests.calls.test_records import Kept
-from tests.forwarding.company import MOBILE, NOW, directory, rules
+from tests.forwarding.company import MOBILE, NOW, directory, extension, rules
 
 COMPANY = Snapshot(directory(), rules(f"101 external 3 {MOBILE}", "101 internal 2 102"))
 OUTSIDE = encode(
@@ -60,9 +61,11 @@ class Pbx(FakeAri):
         (value,) = self.handed_over(channel_id)
         return value
 
-    def handed_over(self, channel_id: str) -> list[str]:
+    def handed_over(self, channel_id: str, passes: int = 1) -> list[str]:
         values = [str(body["value"]) for _, path, body in self.commands if path == "asterisk/variable"]
-        return [plan for owner, _, plan in (value.partition("!") for value in values) if owner == f"{channel_id}/1"]
+        return [
+            plan for owner, _, plan in (value.partition("!") for value in values) if owner == f"{channel_id}/{passes}"
+        ]
 
     def continued(self) -> list[str]:
         return [path.split("/")[1] for _, path, _ in self.about_channels() if "/continue?" in path]
@@ -80,10 +83,83 @@ async def test_a_call_gets_its_plan_and_goes_on(pbx: Pbx) -> None:
         await pbx.until_asked(2)
     assert pbx.about_channels() == [
         ("POST", "asterisk/variable", {"variable": "CK_HANDOVER_0", "value": f"7.1/1!{OUTSIDE}"}),
-        ("POST", f"channels/7.1/{CONTINUE.format(0)}", None),
+        ("POST", f"channels/7.1/{CONTINUE.format('*0')}", None),
     ]
     (record,) = pbx.sink.all
     assert (record.id, str(record.call.caller), record.extension) == ("7.1", "+33140000000", "101")
+
+
+@pytest.mark.parametrize(
+    ("called", "passes", "at_once"),
+    [
+        pytest.param("101", "1", True, id="one phone"),
+        pytest.param("101", "2", False, id="a transferred caller, whose channel has been used before"),
+        pytest.param("102", "1", False, id="two phones"),
+        pytest.param("103", "1", False, id="a phone that a call is diverted to"),
+        pytest.param("104", "1", False, id="an outside number"),
+        pytest.param("999", "1", False, id="nobody"),
+    ],
+)
+async def test_what_rings_one_phone_first_rings_it_at_once(pbx: Pbx, called: str, passes: str, at_once: bool) -> None:
+    company = directory(
+        *(extension(number) for number in ("101", "103", "104", "105")), extension("102", endpoints=("102", "mobile"))
+    )
+    pbx.snapshot = Snapshot(company, rules("103 always 0 105", f"104 always 0 {MOBILE}"))
+    async with pbx.intercepted():
+        await pbx.emit(stasis_start("7.1", "incoming", called, "carrier", "allowed", passes))
+        await pbx.until_asked(2)
+    [(_, path, _)] = [command for command in pbx.about_channels() if "/continue?" in command[1]]
+    assert path == f"channels/7.1/{CONTINUE.format('*0' if at_once else '0')}"
+
+
+async def test_rings_are_watched_from_when_the_plan_has_arrived(pbx: Pbx) -> None:
+    begun: list[tuple[str, int, tuple[Step, ...]]] = []
+    pbx.answers = {"7.1": 409}
+    async with pbx.intercepted(rings=lambda *one: begun.append(one)):
+        await pbx.call("7.1")  # the dialplan carries out another plan for it, perhaps with other rings
+        await pbx.emit(stasis_start("7.2", "incoming", "101", "carrier", "allowed", "2"))
+        await pbx.until_asked(4)
+        async with asyncio.timeout(5):
+            while not begun:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    [(channel_id, passes, steps)] = begun
+    assert (channel_id, passes) == ("7.2", 2)
+    assert encode(steps, watched=True) == pbx.handed_over("7.2", 2)[0]
+    assert encode(steps) != pbx.handed_over("7.2", 2)[0], "the dialplan leaves it to us to end the ringing"
+
+
+async def test_the_end_of_a_call_is_told(pbx: Pbx) -> None:
+    told: list[str] = []
+    missed: list[str] = []
+    async with pbx.intercepted(on_end=told.append, on_missed=lambda: missed.append("")):
+        await pbx.call("7.1")
+        await pbx.until_asked(2)
+        await pbx.emit(stasis_start("7.1", "ended", "Call: 7.1", "Pass: 1", "Plan: 1|end~17", "Steps: "))
+        await pbx.emit(stasis_start("7.2", "ended"))
+        await pbx.call("7.3")
+        await pbx.until_asked(4)
+    assert told == ["Call: 7.1,Pass: 1,Plan: 1|end~17,Steps: ", ""]
+    assert pbx.continued() == ["7.1", "7.3"], "a call that has ended is not decided"
+    assert missed == []
+
+
+async def test_whoever_may_have_missed_an_end_looks_for_it(pbx: Pbx) -> None:
+    happened: list[str] = []
+    told = {"on_missed": lambda: happened.append("again"), "on_connected": lambda: happened.append("connected")}
+    async with pbx.intercepted(**told):
+        await pbx.call("7.1")
+        await pbx.until_asked(2)
+        assert happened == ["connected"]
+        await pbx.emit(stasis_start("7.1", "incoming", "101", "carrier", "allowed", "2"))  # he was transferred
+        await pbx.until_asked(4)
+        assert happened == ["connected", "again"]
+        pbx.opened.clear()
+        closing = asyncio.create_task(pbx.sockets[-1].close())
+        await pbx.opened.wait()
+        await closing
+        await pbx.call("7.2")
+        await pbx.until_asked(6)
+        assert happened == ["connected", "again", "connected"]
 
 
 async def test_the_origin_is_the_endpoints_never_the_caller_ids(pbx: Pbx) -> None:
@@ -156,6 +232,7 @@ async def test_calls_already_waiting_are_decided_on_connection(pbx: Pbx) -> None
         channel("7.1", "comunik-pbx,incoming,101,carrier,allowed,1", number="0140000000"),
         channel("7.2", "other-app,incoming,101,carrier,allowed"),
         channel("7.3", "comunik-pbx,incoming,101,carrier,allowed", app="Dial"),
+        channel("7.5", "comunik-pbx,ended,Call: 7.5,Pass: 1"),
     ]
     async with pbx.intercepted():
         await pbx.until_asked(2)

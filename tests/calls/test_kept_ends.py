@@ -2,17 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from comunik_pbx.asterisk.errors import AmiUnreachable
 from comunik_pbx.calls import kept_ends
-from comunik_pbx.calls.call_ends import record_end
-from comunik_pbx.calls.kept_ends import KeptEnds, reported
-from comunik_pbx.calls.records import CallRecord, Records
+from comunik_pbx.calls.call_ends import record_end, reported
+from comunik_pbx.calls.kept_ends import KeptEnds
+from comunik_pbx.calls.records import UNKNOWN, CallRecord, Records
 from comunik_pbx.calls.snapshot import Snapshot
 from tests.forwarding.company import directory
 
@@ -26,13 +27,16 @@ class FakeAstDB:
     def __init__(self, *reports: str) -> None:
         self.entries = {f"/comunik-ended/{reported(r)['call'][-5:]}/{reported(r)['pass']}": r for r in reports}
         self.connected = True
+        self.asked = 0  # how often AMI was needed
 
     async def db_get_tree(self, family: str) -> dict[str, str]:
+        self.asked += 1
         if not self.connected:
             raise AmiUnreachable("there is no connection")
         return dict(self.entries)
 
     async def db_write(self, family: str, changes: Sequence[tuple[str, str | None]]) -> None:
+        self.asked += bool(changes)
         if not self.connected:
             raise AmiUnreachable("there is no connection")
         for key, value in changes:
@@ -49,13 +53,18 @@ class Sink:
 
 
 @asynccontextmanager
-async def collecting(database: FakeAstDB) -> AsyncIterator[tuple[KeptEnds, Sink]]:
+async def collecting(
+    database: FakeAstDB, *, delete_seconds: float = 0.0, collect: bool = True
+) -> AsyncIterator[tuple[KeptEnds, Sink]]:
     sink = Sink()
     snapshot = Snapshot(directory(), {})
     records = Records(sink, lambda: snapshot)
-    kept = KeptEnds(database, lambda headers: record_end(headers, records), retry_seconds=0.01)
+    kept = KeptEnds(
+        database, lambda headers: record_end(headers, records), retry_seconds=0.01, delete_seconds=delete_seconds
+    )
     running = asyncio.create_task(kept.run())
-    kept.collect()
+    if collect:
+        kept.collect()
     try:
         yield kept, sink
         assert not running.done()
@@ -63,6 +72,12 @@ async def collecting(database: FakeAstDB) -> AsyncIterator[tuple[KeptEnds, Sink]
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not done():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 async def turns(count: int = 20) -> None:
@@ -90,7 +105,7 @@ async def test_collected_with_the_moment_it_ended_and_deleted_once_stored() -> N
         assert database.entries == {}
 
 
-async def test_told_by_ami_too_it_is_one_record() -> None:
+async def test_collected_twice_it_is_one_record() -> None:
     database = FakeAstDB(REPORT)
     async with collecting(database) as (kept, sink):
         await turns()
@@ -138,7 +153,80 @@ async def test_what_cannot_be_deleted_now_is_deleted_later() -> None:
                 await asyncio.sleep(0)
 
 
-async def test_those_dropped_in_a_flood_of_events_are_collected_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_those_stored_are_deleted_together_after_a_while() -> None:
+    database = FakeAstDB(REPORT, REPORT.replace("765.7", "765.8"), REPORT.replace("765.7", "765.9"))
+    async with collecting(database, delete_seconds=0.1) as (kept, sink):
+        assert len(await kept.collected()) == len(sink.records) == 3
+        before = database.asked
+        for record in sink.records:
+            kept.stored([record])
+            await asyncio.sleep(0.01)
+        assert len(database.entries) == 3
+        await until(lambda: not database.entries)
+        assert database.asked == before + 1
+
+
+async def test_collecting_does_not_wait_for_the_next_deletion() -> None:
+    database = FakeAstDB(REPORT)
+    async with collecting(database, delete_seconds=60, collect=False) as (kept, sink):
+        kept.stored([])
+        await turns()
+        assert database.asked == 0, "there is nothing to do"
+        kept.collect()
+        await kept.collected()
+        kept.stored(sink.records)
+        await turns()
+        assert database.entries
+        kept.collect()  # which takes the deletion along
+        await until(lambda: not database.entries)
+
+
+async def test_those_stored_when_the_service_ends_are_deleted_then() -> None:
+    database = FakeAstDB(REPORT)
+    async with collecting(database, delete_seconds=60) as (kept, sink):
+        await kept.collected()
+        kept.stored(sink.records)
+        await turns()
+    assert database.entries == {}
+
+
+async def test_an_end_that_is_not_complete_in_the_store_stays() -> None:
+    database = FakeAstDB(REPORT)
+    async with collecting(database) as (kept, sink):
+        await kept.collected()
+        [record] = sink.records
+        kept.stored([msgspec.structs.replace(record, status=UNKNOWN), msgspec.structs.replace(record, ended_at=None)])
+        await turns()
+        assert database.entries
+
+
+async def test_collecting_that_fails_is_tried_again_soon() -> None:
+    database = FakeAstDB(REPORT)
+    database.connected = False
+    async with collecting(database, delete_seconds=60) as (kept, _):
+        await until(lambda: database.asked >= 3)
+        database.connected = True
+        async with asyncio.timeout(5):
+            assert await kept.collected() == {"sandbox-1795386765.7"}
+
+
+async def test_they_are_collected_now_and_then_however_many_calls_end_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_ends, "COLLECT_SECONDS", 0.1)
+    database = FakeAstDB()
+    async with collecting(database, delete_seconds=0.02) as (kept, sink):
+        await kept.collected()
+        database.entries = FakeAstDB(REPORT).entries
+        other = Records(others := Sink(), lambda: Snapshot(directory(), {}))
+        async with asyncio.timeout(5):
+            while not sink.records:
+                record_end(reported(REPORT.replace("765.7", f"766.{len(others.records)}")), other)
+                kept.stored(others.records[-1:])
+                await asyncio.sleep(0.005)
+
+
+async def test_of_calls_that_we_did_not_decide_they_are_collected_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_ends, "COLLECT_SECONDS", 0.01)
     database = FakeAstDB()
     async with collecting(database) as (kept, sink):

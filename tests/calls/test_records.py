@@ -121,17 +121,16 @@ def test_the_guard_was_quicker_than_our_decision(records: Records, sink: Kept, c
     assert usage(records, clock) == Usage()
 
 
-def test_rings_of_a_plan_that_did_not_arrive_are_not_counted(records: Records, clock: Clock) -> None:
-    """The dialplan carries out another plan for this call, perhaps with other rings."""
+def test_a_call_lives_from_its_decision_to_its_end(records: Records, clock: Clock) -> None:
+    assert not records.lives(CHANNEL, 1)
     records.decided(CHANNEL, OUTSIDE, decision(), clock())
-    records.decided("1772443800.8", OUTSIDE, decision(), clock())
-    records.undelivered(CHANNEL)
-    records.undelivered("1772443800.9")  # nobody's
-    assert records.ring(CHANNEL, "101") is None
-    assert records.ring("1772443800.8", "101") is not None
+    assert records.lives(CHANNEL, 1)
+    assert not records.lives(CHANNEL, 2)
+    records.decided(CHANNEL, OUTSIDE, decision(), clock(), 2)  # transferred
     records.ended(end())
-    records.decided(CHANNEL, OUTSIDE, decision(), clock(), 2)  # transferred: another plan, which arrives
-    assert records.ring(CHANNEL, "101") is not None
+    assert (records.lives(CHANNEL, 1), records.lives(CHANNEL, 2)) == (False, True)
+    records.close_missing([], clock() + timedelta(seconds=1))
+    assert not records.lives(CHANNEL, 2)
 
 
 def test_an_end_told_before_its_beginning(records: Records, sink: Kept, clock: Clock) -> None:

@@ -1,15 +1,15 @@
 """`check` lists all that is wrong at once; --live tries what the configuration names."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
-from comunik_pbx.asterisk.ami import AmiClient, AmiConnected, AmiDisconnected
+from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
-from comunik_pbx.asterisk.errors import AmiActionFailed, AmiUnreachable, AriError, AriUnreachable
+from comunik_pbx.asterisk.errors import AmiActionFailed, AmiRefused, AmiUnreachable, AriError, AriUnreachable
 from comunik_pbx.needed import ALWAYS, VOICEMAIL
 from tests.cli.conftest import Run
 
@@ -89,11 +89,9 @@ def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
             return json.dumps([{"name": f"{name}.so", "status": "Running"} for name in fake.modules]).encode()
         return b"{}"
 
-    async def events(self: object) -> AsyncIterator[object]:
-        if fake.ami_error and isinstance(fake.ami_error, AmiUnreachable):
-            yield AmiDisconnected(fake.ami_error, 1.0)
-        else:
-            yield AmiConnected()
+    async def log_in(self: object) -> None:
+        if isinstance(fake.ami_error, AmiUnreachable | AmiRefused):
+            raise fake.ami_error
 
     async def action(self: object, name: str, **headers: str) -> dict[str, str]:
         if fake.ami_error:
@@ -108,7 +106,7 @@ def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
 
     monkeypatch.setattr(AriClient, "check", check)
     monkeypatch.setattr(AriClient, "request", request)
-    monkeypatch.setattr(AmiClient, "events", events)
+    monkeypatch.setattr(AmiClient, "check", log_in)
     monkeypatch.setattr(AmiClient, "action", action)
     return fake
 
@@ -211,6 +209,11 @@ def test_live_asterisk_not_there(run: Run, asterisk: Asterisk) -> None:
         "ARI: no Asterisk at URL: is it running?",
         "AMI: no AMI at HOST: is it running?",
     ]
+
+
+def test_live_ami_refuses(run: Run, asterisk: Asterisk) -> None:
+    asterisk.ami_error = AmiRefused("AMI at HOST refuses user 'comunik': check ami_user")
+    assert run("check", "--live").refusal == "AMI: AMI at HOST refuses user 'comunik': check ami_user"
 
 
 def test_live_ami_user_may_not_look(run: Run, asterisk: Asterisk) -> None:

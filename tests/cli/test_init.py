@@ -54,6 +54,13 @@ def test_secrets_are_fresh_and_only_for_owner_and_group(fresh: Path, tmp_path: P
     assert f"secret = {loaded.asterisk.ami_password}\n" in (fresh / "asterisk/manager.conf").read_text()
 
 
+def test_asterisks_users_may_do_what_is_needed_and_no_more(fresh: Path) -> None:
+    manager = (fresh / "asterisk/manager.conf").read_text()
+    assert re.findall(r"^(read|write) =(.*)$", manager, re.M) == [("read", ""), ("write", " system,reporting")]
+    assert "permit = 127.0.0.1/255.255.255.255\n" in manager
+    assert "read_only = no\n" in (fresh / "asterisk/ari.conf").read_text()
+
+
 def test_nothing_is_left_to_fill_in(fresh: Path) -> None:
     for name, text in files(fresh).items():
         if not name.startswith(("comunik/", "sounds/")):

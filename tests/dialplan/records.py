@@ -1,10 +1,15 @@
-"""What the dialplan reports at the end of a call: the AMI UserEvent ComunikCall."""
+"""What the dialplan reports at the end of a call, as it keeps it in AstDB."""
 
 import asyncio
 from dataclasses import dataclass
 
+from comunik_pbx.asterisk.ami import AmiClient
+from comunik_pbx.calls.kept_ends import KEPT
 from comunik_pbx.sandbox.company import AMI_USER
 from comunik_pbx.sandbox.sandbox import Sandbox
+
+LOOK_SECONDS = 0.02
+"""AstDB tells nobody what is written into it."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Reported:
-    """The event, with `Steps` taken apart."""
+    """The report, with `Steps` taken apart."""
 
     headers: dict[str, str]
 
@@ -39,41 +44,33 @@ class Reported:
 
 
 class Events:
-    """An AMI connection that collects the events; use as `async with`."""
+    """The reports of calls that end while it is open; use as `async with`."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._seen: list[Reported] = []
-        self._news = asyncio.Event()
+        addresses = sandbox.layout.addresses
+        self._ami = AmiClient(addresses.host, addresses.ami, AMI_USER, sandbox.passwords.ami, linger_seconds=5.0)
+        self._known: dict[str, str] = {}
+        self._waiting: list[Reported] = []
 
     async def __aenter__(self) -> "Events":
-        addresses = self._sandbox.layout.addresses
-        self._reader, self._writer = await asyncio.open_connection(addresses.host, addresses.ami)
-        login = f"Action: Login\r\nUsername: {AMI_USER}\r\nSecret: {self._sandbox.passwords.ami}\r\n\r\n"
-        self._writer.write(login.encode())
-        await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 5)
-        self._task = asyncio.create_task(self._read())
+        self._known = await self._ami.db_get_tree(KEPT)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        self._writer.close()
-
-    async def _read(self) -> None:
-        while True:
-            block = (await self._reader.readuntil(b"\r\n\r\n")).decode()
-            headers = {n: v for n, _, v in (line.partition(": ") for line in block.strip().split("\r\n"))}
-            if headers.get("UserEvent") == "ComunikCall":
-                self._seen.append(Reported(headers))
-                self._news.set()
+        self._ami.close()
 
     async def record(self, called: str, within: float = 15.0) -> Reported:
         """The next report of a call to `called`; each is given once."""
         async with asyncio.timeout(within):
             while True:
-                for reported in self._seen:
+                found = await self._ami.db_get_tree(KEPT)
+                new = [report for key, report in found.items() if self._known.get(key) != report]
+                self._known = found
+                for report in new:
+                    pairs = (field.partition(": ") for field in report.split(","))
+                    self._waiting.append(Reported({name: value for name, _, value in pairs}))
+                for reported in self._waiting:
                     if reported["Called"] == called:
-                        self._seen.remove(reported)
+                        self._waiting.remove(reported)
                         return reported
-                self._news.clear()
-                await self._news.wait()
+                await asyncio.sleep(LOOK_SECONDS)

@@ -7,11 +7,12 @@ import asyncio
 import base64
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from comunik_pbx.asterisk.ami_dial import FILTERS
+from comunik_pbx.calls.exact_rings import CALLER, LEG
 from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.company import AMI_USER, ARI_USER
 from comunik_pbx.sandbox.layout import Layout
@@ -40,21 +41,23 @@ async def capture(sandbox: Sandbox) -> tuple[list[str], bytes, bytes]:
         async for message in socket:
             events.append(message.data)
             event = msgspec.json.decode(message.data)
-            if event["type"] == "StasisStart":
+            if event["type"] == "StasisStart" and event["args"][0] == "incoming":
                 channel, passes = event["channel"]["id"], event["args"][4]
-                value = {"variable": "CK_HANDOVER_0", "value": f"{channel}#{passes}!{PLAN}"}
+                value = {"variable": "CK_HANDOVER_0", "value": f"{channel}/{passes}!{PLAN}"}
                 await ask(rest, "GET", f"/channels/{channel}")
                 await ask(rest, "POST", "/asterisk/variable", msgspec.json.encode(value))
+                for function in (CALLER, LEG):
+                    await ask(rest, "GET", f"/channels/{channel}/variable?variable={quote(function, safe='')}")
+                await ask(rest, "GET", "/endpoints/PJSIP/carrier")
                 await ask(rest, "POST", f"/channels/{channel}/continue?context=comunik-execute&extension=0&priority=1")
-                await ask(rest, "POST", f"/channels/{channel}/continue")
+            elif event["type"] == "StasisEnd":
+                await ask(rest, "POST", f"/channels/{event['channel']['id']}/continue")
                 await ask(rest, "GET", "/channels/none")
 
     ami_reader, ami = await asyncio.open_connection(host, addresses.ami)
     rest_reader, rest = await asyncio.open_connection(host, addresses.ari)
     login = f"Action: Login\r\nActionID: 1\r\nUsername: {AMI_USER}\r\nSecret: {sandbox.passwords.ami}\r\n"
-    ami.write(f"{login}Events: system,user,call\r\n\r\n".encode())
-    for number, pattern in enumerate(FILTERS):
-        ami.write(f"Action: Filter\r\nActionID: {number}\r\nOperation: Add\r\nFilter: {pattern}\r\n\r\n".encode())
+    ami.write(f"{login}Events: off\r\n\r\n".encode())
     url = f"{sandbox.ari_url}/events?app=comunik-pbx&subscribeAll=true"
     async with (
         aiohttp.ClientSession(headers={"Authorization": basic}) as session,
@@ -75,9 +78,11 @@ async def capture(sandbox: Sandbox) -> tuple[list[str], bytes, bytes]:
         async with sipp.phone(sandbox, "101", [180]), sipp.caller(sandbox, "101", cancel_after=0.2) as gives_up:
             await gives_up.finished()
         await ask(rest, "GET", "/channels")
+        ami.write(b"Action: DBPut\r\nActionID: 8\r\nFamily: comunik-plan\r\nKey: did/1\r\nVal: 101\r\n\r\n")
         ami.write(b"Action: DBGetTree\r\nActionID: 9\r\nFamily: comunik-ended\r\n\r\n")
         ami.write(b"Action: DBDel\r\nActionID: 10\r\nFamily: comunik-ended\r\nKey: none\r\n\r\n")
-        await sandbox.console("module reload res_musiconhold")
+        ami.write(b"Action: DBGetTree\r\nActionID: 11\r\nFamily: none\r\n\r\n")
+        ami.write(b"Action: Originate\r\nActionID: 12\r\n\r\n")
         await asyncio.sleep(1)
         for task in tasks:
             task.cancel()
@@ -96,7 +101,7 @@ async def main() -> None:
     kinds: dict[str, list[str]] = {}
     for event in events:
         kinds.setdefault(msgspec.json.decode(event)["type"], []).append(event)
-    few = [event for several in kinds.values() for event in several[:3]]
+    few = [event for kind, several in kinds.items() for event in (several if kind == "StasisStart" else several[:3])]
     (CAPTURED / "ari_events.jsonl").write_text("\n".join(few) + "\n")
     (CAPTURED / "ami.bin").write_bytes(said)
     (CAPTURED / "ari_http.bin").write_bytes(answers)

@@ -16,22 +16,29 @@ from comunik_pbx.asterisk.ari_events import Event, Unreadable, read_event
 from comunik_pbx.asterisk.ari_pipeline import Response, _Connection
 from comunik_pbx.asterisk.errors import AriError
 from comunik_pbx.asterisk.plan_encoding import decode
+from comunik_pbx.calls.call_ends import record_end, reported
+from comunik_pbx.calls.exact_rings import ExactRings, _Watched
 from comunik_pbx.calls.interception import EXECUTOR, Interception
 from comunik_pbx.calls.records import CallRecord, Records
 from comunik_pbx.calls.snapshot import Snapshot
 from comunik_pbx.forwarding.rules import Rules
-from comunik_pbx.service import call_row
-from comunik_pbx.store.rows import checked
+from comunik_pbx.forwarding.steps import End, Ring
+from comunik_pbx.service import call_row, forwarded_today
+from comunik_pbx.store.rows import UNREADABLE, checked
 from tests.forwarding.company import any_rules, directory
-from tests.fuzz.mutations import ARI_EVENTS, ARI_HTTP, FUZZ, cuts, pieces, spoiled, spoiled_json
+from tests.fuzz.mutations import ARI_EVENTS, ARI_HTTP, FUZZ, cuts, hostile, pieces, spoiled, spoiled_json
 
 STASIS_START = [event for event in ARI_EVENTS if b'"StasisStart"' in event]
+ENDED = [event for event in STASIS_START if b'"args":["ended"' in event]
+INCOMING = [event for event in STASIS_START if event not in ENDED]
 REQUEST = re.compile(
-    rb"POST /ari/(asterisk/variable|channels/[A-Za-z0-9_.~%-]+/continue(\?context=[a-z-]+&extension=\d+&priority=1)?)"
+    rb"POST /ari/"
+    rb"(asterisk/variable|channels/[A-Za-z0-9_.~%-]+/continue(\?context=[a-z-]+&extension=\*?\d+&priority=1)?)"
     rb" HTTP/1\.1\r\nHost: [\w.:]+\r\nAuthorization: Basic [\w=]+\r\n"
     rb"(?:Content-Type: application/json\r\n)?Content-Length: (\d+)\r\n\r\n(.*)",
     re.DOTALL,
 )
+ASKED = re.compile(r"/(channels|endpoints/PJSIP)/[A-Za-z0-9_.~%-]+(/variable\?variable=[\w.~%-]+|\?reason=no_answer)?")
 CARRIED_OUT = re.compile(r"[A-Za-z0-9_.@:/+&~|-]*")
 
 
@@ -82,7 +89,11 @@ async def intercepted(messages: list[bytes], rules: Rules) -> tuple[list[bytes],
         ari._pipeline.send = (recording := Recording()).send  # type: ignore[method-assign]
         ari.events = events  # type: ignore[method-assign]
         records = Records(sink, lambda: snapshot)
-        interception = Interception(ari, lambda: snapshot, records, clock=lambda: datetime.now(UTC))
+
+        def ended(report: str) -> None:
+            record_end(reported(report), records)
+
+        interception = Interception(ari, lambda: snapshot, records, on_end=ended, clock=lambda: datetime.now(UTC))
         running = asyncio.create_task(interception.run(grace_seconds=2.0))
         async with asyncio.timeout(10):
             waiting = asyncio.create_task(over.wait())
@@ -95,11 +106,25 @@ async def intercepted(messages: list[bytes], rules: Rules) -> tuple[list[bytes],
     return recording.sent, sink.records
 
 
-entered = spoiled_json(STASIS_START)
+def stored(record: CallRecord) -> None:
+    """The store takes it, or says that it cannot be kept; limits per day are counted from it."""
+    row = call_row(record)
+    try:
+        checked(row)
+    except UNREADABLE:
+        assert record.ended_at, "what we decide can always be kept"
+        return
+    forwarded_today([row])
+
+
+entered = spoiled_json(INCOMING)
 
 
 @FUZZ
-@given(st.lists(st.one_of(entered, entered, spoiled(STASIS_START)), min_size=1, max_size=4), any_rules())
+@given(
+    st.lists(st.one_of(entered, entered, spoiled(STASIS_START), spoiled_json(ENDED)), min_size=1, max_size=4),
+    any_rules(),
+)
 def test_no_event_smuggles_anything_into_a_request_or_a_plan(messages: list[bytes], rules: Rules) -> None:
     sent, records = asyncio.run(intercepted(messages, rules))
     for request in sent:
@@ -116,13 +141,52 @@ def test_no_event_smuggles_anything_into_a_request_or_a_plan(messages: list[byte
         elif found[2]:
             assert f"context={EXECUTOR}&".encode() in found[2]
     for record in records:
-        checked(call_row(record))
+        stored(record)
 
 
-def test_unspoiled_calls_are_decided() -> None:
-    sent, records = asyncio.run(intercepted(STASIS_START, {}))
-    assert len(sent) == 2 * len(STASIS_START)
-    assert len(records) == len(STASIS_START)
+def test_unspoiled_calls_are_decided_and_end() -> None:
+    sent, records = asyncio.run(intercepted(INCOMING, {}))
+    assert len(sent) == 2 * len(INCOMING)
+    assert len(records) == len(INCOMING)
+    sent, records = asyncio.run(intercepted(ENDED, {}))
+    assert sent == []
+    assert {record.status for record in records} == {"answered", "voicemail", "abandoned"}
+
+
+fields = st.one_of(hostile, st.sampled_from(["", "live", "dial", "ANSWER", "0", "1", "2", "99", "400", "7.1"]))
+
+
+@FUZZ
+@given(
+    st.one_of(hostile, st.lists(fields, min_size=10, max_size=10).map("|".join)),
+    st.one_of(hostile, st.sampled_from(["7.1|Ringing", "7.1|Down", "8.1|Ringing", "7.1|Up"])),
+    st.one_of(spoiled_json([b'{"state":"online","channel_ids":["7.2","7.3"]}']), st.binary(max_size=50)),
+    st.booleans(),
+)
+@example("live|1|1|dial||1|9999|1||7.1", "7.1|Ringing", b'{"channel_ids":["7.2","../7.3?reason=x"]}', False)
+@example("live|1|1|dial||1|" + "9" * 5000 + "|1||7.1", "7.1|Ringing", b"{}", False)
+def test_nothing_a_channel_says_ends_the_watch_or_smuggles_anything(
+    caller: str, leg: str, endpoint: bytes, at_legs: bool
+) -> None:
+    async def looked() -> list[str]:
+        asked = []
+        async with AriClient("http://127.0.0.1:8088/ari", "comunik", "sesame") as ari:
+
+            async def answers(*operations: tuple[str, str, bytes]) -> list[bytes]:
+                [(_, path, _)] = operations
+                asked.append(path)
+                if path.startswith("/endpoints"):
+                    return [endpoint]
+                value = caller if path.startswith("/channels/7.1/") else leg
+                return [msgspec.json.encode({"value": value.encode("utf-8", "replace").decode()})]
+
+            ari.pipeline = answers  # type: ignore[method-assign]
+            rings = ExactRings(ari, lambda call, passes: True)
+            await rings._look(_Watched("7.1", 1, (Ring("101", ("101",), 1, 5.0), End(19))), at_legs)
+        return asked
+
+    for path in asyncio.run(looked()):
+        assert ASKED.fullmatch(path), path
 
 
 class Transport(asyncio.Transport):
@@ -175,7 +239,10 @@ def test_no_list_of_channels_raises_anything_but_an_error_of_ari(body: bytes) ->
                 return [body]
 
             ari.request, ari.pipeline = answers, answers_all  # type: ignore[method-assign,assignment]
-            for asked in (ari.channels.list(), ari.channels.get("1.1"), ari.asterisk.info(), ari.applications.get("x")):
+            for asked in (
+                *(ari.channels.list(), ari.channels.get("1.1"), ari.channels.evaluated("1.1", "EVAL(1)")),
+                *(ari.endpoints.channels("101"), ari.asterisk.info(), ari.applications.get("x")),
+            ):
                 with contextlib.suppress(AriError):
                     await asked
 

@@ -234,13 +234,17 @@ async def test_the_end_of_a_call_without_any_service_is_recorded_by_the_next(
 
 
 async def test_asterisk_restarts_while_the_service_runs(asterisk: Sandbox, phones: Phones, tmp_path: Path) -> None:
+    """… with another database than before: the plans for bad times are in it again at once."""
+    await asterisk.console("database deltree comunik-plan")
     async with serving(company_in(asterisk, tmp_path)) as service:
         await service.ready()
+        await service.said("fallback plans published")
+        await asterisk.console("database deltree comunik-plan")
         await asterisk.asterisk.stop()
         await service.said("not connected to ARI: the dialplan's fallback takes the calls")
         asterisk.asterisk = await AsteriskProcess.start(asterisk.layout, asterisk.asterisk.program)
         await service.said('event="connected to ARI"', times=2)
-        await service.said('event="connected to AMI"', times=2)
+        await service.said("fallback plans published", times=2)
         alice = await phones.register("101")
         customer = (await phones.carrier()).number(CUSTOMER)
         assert await answered_by_whom([alice], customer) is alice

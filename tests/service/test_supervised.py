@@ -55,13 +55,13 @@ async def test_the_unit_is_what_these_tests_take_it_for(tmp_path: Path) -> None:
         assert "comunik-pbx.service:" not in done.stdout + done.stderr
 
 
-async def test_it_is_ready_when_ari_ami_and_store_are_there_and_then_tells_that_it_is_well(
+async def test_it_is_ready_when_calls_are_decided_and_then_tells_that_it_is_well(
     asterisk: Sandbox, tmp_path: Path
 ) -> None:
     async with supervised(company_in(asterisk, tmp_path), watchdog_seconds=1.5) as (supervisor, _):
         await supervisor.service.ready()  # which it says just after it has notified READY=1
         said = "\n".join(supervisor.service.lines).partition("event=ready")[0]
-        for before in ("connected to ARI", "connected to AMI", "rules in force"):
+        for before in ("connected to ARI", "rules in force"):
             assert before in said
         await supervisor.heard("WATCHDOG=1", times=4)
         assert supervisor.aborted == 0
