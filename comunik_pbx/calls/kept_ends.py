@@ -35,7 +35,8 @@ LEAVE_SECONDS = 1.0
 class KeptEnds:
     """Collects and deletes them.
 
-    `ended` takes one end as the headers of its UserEvent, names in lower case, and says whether it could be read.
+    `ended` takes one end as the headers of its report, names in lower case, and says whether it could be read.
+    `on_collected` is called whenever all have been taken.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class KeptEnds:
         database: FallbackDatabase,
         ended: Callable[[Mapping[str, str]], bool],
         *,
+        on_collected: Callable[[], None] = lambda: None,
         retry_seconds: float = RETRY_SECONDS,
         delete_seconds: float = DELETE_SECONDS,
     ) -> None:
@@ -50,7 +52,9 @@ class KeptEnds:
         self._retry_seconds = retry_seconds
         self._delete_seconds = delete_seconds
         self._ended = ended
+        self._on_collected = on_collected
         self._collect = False
+        self._collect_at = 0.0  # of the event loop's clock
         self._at_once = asyncio.Event()
         self._stored: set[str] = set()
         self._due = asyncio.Event()
@@ -87,11 +91,13 @@ class KeptEnds:
             raise
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._collect_at = loop.time() + COLLECT_SECONDS
         while True:
-            try:
-                async with asyncio.timeout(COLLECT_SECONDS):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._collect_at):
                     await self._due.wait()
-            except TimeoutError:
+            if loop.time() >= self._collect_at:  # however often records are stored meanwhile
                 self.collect()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._delete_seconds):
@@ -108,6 +114,7 @@ class KeptEnds:
     async def _once(self) -> None:
         if self._collect:
             self._collect = False
+            self._collect_at = asyncio.get_running_loop().time() + COLLECT_SECONDS
             try:
                 found = await self._database.db_get_tree(KEPT)
             except AsteriskError:
@@ -126,6 +133,7 @@ class KeptEnds:
             self._channels = channels
             if not self._collect:  # asked for once more meanwhile
                 self._collected.set()
+                self._on_collected()
         keys = sorted(self._stored)
         await self._database.db_write(KEPT, [(key, None) for key in keys])
         self._stored.difference_update(keys)
