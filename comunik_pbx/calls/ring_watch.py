@@ -68,15 +68,21 @@ class RingWatch:
         return Wait(FIRST_LOOK_SECONDS) if any(isinstance(step, Ring) for step in self.steps) else None
 
     def leg_rings(self, look: Look) -> None:
-        """A leg of the step that the look saw rings, though Asterisk has noted a 183 alone."""
-        self._rang.setdefault(look.step, look.elapsed)
+        """A leg of the step that the look saw rings, though Asterisk has noted a 183 alone.
+
+        If it rang at the first sight of it, then what was noted was its 180 with SDP.
+        """
+        noted = look.progressed if self._looks.get(look.step, 0) <= 1 else None
+        self._rang.setdefault(look.step, look.elapsed if noted is None else noted)
 
     def looked(self, look: Look) -> Wait | RungEnough | None:
         """What to do after a look; None: nothing rings any more that we have to end."""
-        later = min((one.seconds for one in self.steps[look.step :] if isinstance(one, Ring)), default=None)
+        # A ring step that is the current one and does not dial may be over, or about to begin (an announcement).
+        begun = look.step if look.dialling else max(0, look.step - 1)
+        later = min((one.seconds for one in self.steps[begun:] if isinstance(one, Ring)), default=None)
         ring = self.steps[look.step - 1] if 0 < look.step <= len(self.steps) else None
         if not isinstance(ring, Ring) or not look.dialling:
-            # A later one may begin at any moment, and end no sooner than:
+            # It may begin at any moment, and end no sooner than:
             return None if later is None else Wait(later - EARLY_SECONDS)
         wait = self._of(ring, look)
         if isinstance(wait, Wait) and later is not None:
@@ -84,7 +90,7 @@ class RingWatch:
         return wait
 
     def _of(self, ring: Ring, look: Look) -> Wait | RungEnough:
-        rang = look.rang if look.rang is not None else self._rang.get(look.step)
+        rang = min((at for at in (look.rang, self._rang.get(look.step)) if at is not None), default=None)
         if rang is None and look.progressed is None:
             return Wait(FIRST_LOOK_SECONDS)
         if rang is None:
