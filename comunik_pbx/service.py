@@ -145,7 +145,9 @@ class Service:
         self._records = Records(self._writer, lambda: self._snapshot)
         self._rings = ExactRings(ari, self._records.lives)
         self._publisher = Publisher(ami, lambda: self._snapshot)
-        self._kept_ends = KeptEnds(ami, lambda headers: record_end(headers, self._records))
+        self._kept_ends = KeptEnds(
+            ami, lambda headers: record_end(headers, self._records), on_collected=self._ends_missed.set
+        )
         self._interception = Interception(
             ari,
             lambda: self._snapshot,
@@ -243,15 +245,17 @@ class Service:
             await self._close_missed()
 
     async def _close_missed(self) -> None:
-        """Close the records, of services before this one, of calls that ended unheard.
+        """Close the records of calls that ended unheard, of services before this one too.
 
         Which may be before it started, or later while ARI was away or Asterisk died; and AstDB does not tell of them
-        either. (Those of calls that this service decided `Interception` closes.)
+        either: somebody wiped it.
         """
         said = False
         while True:
+            began = datetime.now(UTC)
             try:
                 alive = {channel.id for channel in await self._ari.channels.list()}
+                self._records.close_missing(alive, began)
                 told = await self._kept_ends.collected()
                 missed = await self._store.close_calls(alive | told, self._started_at)
             except (AriError, StoreError) as error:
@@ -351,7 +355,6 @@ class Service:
         self._publisher.reconcile()
         self._kept_ends.attend()
         self._kept_ends.collect()
-        self._ends_missed.set()
 
     async def _restore_usage(self) -> None:
         """Count today's forwards to outside again, for the limits per day."""

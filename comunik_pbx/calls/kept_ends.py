@@ -42,6 +42,7 @@ class KeptEnds:
     """Collects and deletes them.
 
     `ended` takes one end as the headers of its report, names in lower case, and says whether it could be read.
+    `on_collected` is called whenever all have been taken.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class KeptEnds:
         database: FallbackDatabase,
         ended: Callable[[Mapping[str, str]], bool],
         *,
+        on_collected: Callable[[], None] = lambda: None,
         retry_seconds: float = RETRY_SECONDS,
         delete_seconds: float = DELETE_SECONDS,
     ) -> None:
@@ -56,6 +58,7 @@ class KeptEnds:
         self._retry_seconds = retry_seconds
         self._delete_seconds = delete_seconds
         self._ended = ended
+        self._on_collected = on_collected
         self._collect = False
         self._at_once = asyncio.Event()
         self._collect_at = self._attentive_until = 0.0  # of the event loop's clock
@@ -146,6 +149,7 @@ class KeptEnds:
             self._channels = channels
             if not self._collect:  # asked for once more meanwhile
                 self._collected.set()
+                self._on_collected()
         keys = sorted(self._stored)
         await self._database.db_write(KEPT, [(key, None) for key in keys])
         self._stored.difference_update(keys)
