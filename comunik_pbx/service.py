@@ -116,7 +116,7 @@ async def _serve(config: Config) -> None:
             raise ExceptionGroup("Asterisk", missing)
         if not needed.is_tested(version):
             log.info("a version of Asterisk we do not test", version=version, tested=" ".join(needed.TESTED))
-        await Service(config, store, ari, ami).serve()
+        await Service(config, store, ari, ami, gives_up=not needed.has_start_time(version)).serve()
 
 
 async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
@@ -130,7 +130,7 @@ async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
 class Service:
     """One running service: the newest configuration and rules, and the tasks that act on them."""
 
-    def __init__(self, config: Config, store: Store, ari: AriClient, ami: AmiClient) -> None:
+    def __init__(self, config: Config, store: Store, ari: AriClient, ami: AmiClient, *, gives_up: bool = False) -> None:
         self._config = config
         self._store = store
         self._ari = ari
@@ -143,7 +143,7 @@ class Service:
         self._announced = asyncio.Event()
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
-        self._rings = ExactRings(ari, self._records.lives)
+        self._rings = ExactRings(ari, self._records.lives, gives_up=gives_up)
         self._publisher = Publisher(ami, lambda: self._snapshot)
         self._kept_ends = KeptEnds(
             ami, lambda headers: record_end(headers, self._records), on_collected=self._ends_missed.set

@@ -89,9 +89,10 @@ def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
             return json.dumps([{"name": f"{name}.so", "status": "Running"} for name in fake.modules]).encode()
         return b"{}"
 
-    async def log_in(self: object) -> None:
+    async def log_in(self: object) -> frozenset[str]:
         if isinstance(fake.ami_error, AmiUnreachable | AmiRefused):
             raise fake.ami_error
+        return fake.actions
 
     async def action(self: object, name: str, **headers: str) -> dict[str, str]:
         if fake.ami_error:

@@ -80,7 +80,7 @@ def test_the_dialplan_says_what_the_configuration_does(fresh: Path) -> None:
     main.write_text(text.replace("max_hops = 5\n", "max_hops = 3\n") + "\n[prompts]\nannounce_forward = true\n")
     files = dialplan(config.load(main))
     assert "Set(CK_ANNOUNCE=yes)" in files["settings.conf"]
-    assert "$[${CK_HOPS} <= 3 + 1]" in files["incoming.conf"]
+    assert "$[${CK_HOPS} <= 3]" in files["incoming.conf"]
 
 
 def test_existing_files_are_kept_and_said(fresh: Path, run: Run) -> None:
