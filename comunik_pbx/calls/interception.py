@@ -1,6 +1,6 @@
 """The interception: a call enters Stasis, is decided, and goes back to the dialplan with its plan.
 
-    StasisStart → Call → plan(…) → a hand-over variable → continue to comunik-execute, which makes it CK_PLAN
+    StasisStart → decide → a hand-over variable → continue to comunik-execute, which makes it CK_PLAN
 
 The decision is taken at once, from memory. If anything at all goes wrong the call is given back without a plan, or
 left to the dialplan's guard: both take it to the fallback.
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -19,16 +19,12 @@ import structlog
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.ari_events import Channel, Connected, Disconnected, StasisStart, Unreadable
 from comunik_pbx.asterisk.errors import AriError, ChannelGone, ChannelNotInStasis
-from comunik_pbx.asterisk.plan_encoding import encode
-from comunik_pbx.calls.caller import caller
+from comunik_pbx.calls.deciding import Decide, Decisions
 from comunik_pbx.calls.figures import DecisionFigures, Fallen
 from comunik_pbx.calls.queues import CallQueues
 from comunik_pbx.calls.records import Records
 from comunik_pbx.calls.snapshot import SnapshotSource
-from comunik_pbx.forwarding.call import Call
-from comunik_pbx.forwarding.directory import Directory
-from comunik_pbx.forwarding.plan import Plan, Usage, plan
-from comunik_pbx.forwarding.rules import Rules
+from comunik_pbx.forwarding.plan import plan
 
 log = structlog.get_logger(__name__)
 
@@ -52,8 +48,6 @@ HANDOVERS = 128
 id that the plan is not its own, and follows its published plan."""
 
 EXECUTOR = "comunik-execute"
-
-Decide = Callable[[Call, Directory, Rules, datetime, Mapping[str, Usage]], Plan]
 
 
 class _Reconcile(msgspec.Struct, frozen=True):
@@ -88,16 +82,15 @@ class Interception:
         most_calls: int = MOST_CALLS,
         most_given_back: int = MOST_GIVEN_BACK,
         rings_watched: Callable[[], bool] = lambda: False,
+        figures: DecisionFigures | None = None,
         decide: Decide = plan,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._ari = ari
-        self._snapshot = snapshot
         self._records = records
-        self._rings_watched = rings_watched
-        self._decide = decide
+        self._decisions = Decisions(snapshot, records, rings_watched=rings_watched, decide=decide, clock=clock)
         self._clock = clock
-        self.figures = DecisionFigures()
+        self.figures = DecisionFigures() if figures is None else figures
         self._calls: CallQueues[_Entered] = CallQueues(self._entered, most_calls=most_calls)
         self._given_back: CallQueues[str] = CallQueues(self._give_back, most_calls=most_given_back, most_events=1)
         self._reconciling: CallQueues[_Reconcile] = CallQueues(self._reconcile, most_calls=1, most_events=1)
@@ -180,7 +173,8 @@ class Interception:
             self.figures.fallen[Fallen.LATE] += 1
             return  # the guard has taken it
         try:
-            handover = self._decided(event.channel, event.args)
+            nth, encoded = self._decisions.decide(channel_id, event.args, event.channel.caller.number)
+            handover = f"{channel_id}/{nth}!{encoded}"
         except Exception:
             log.exception("a call could not be decided: given back to the dialplan", call=channel_id, args=event.args)
             handover = None
@@ -207,29 +201,6 @@ class Interception:
             self.figures.fallen[Fallen.ASTERISK] += 1
             self._records.undelivered(channel_id)
             log.warning("a decision did not reach Asterisk: left to the guard", call=channel_id, why=str(error))
-
-    def _decided(self, channel: Channel, args: list[str]) -> str:
-        """Decide, open the record, give what is handed over: `7.1/1!PLAN`. The arguments are those of dialplan/."""
-        match args:
-            case ["incoming", called, endpoint, presentation, *further]:
-                passes, diverted_by, seen, sent_by = (*further, *("", "", "", "")[len(further) :])[:4]
-            case _:
-                raise ValueError(
-                    f"Stasis() needs incoming,CALLED,ENDPOINT,PRESENTATION,PASS,DIVERTED,SEEN,SENT_BY and got {args}"
-                )
-        snapshot, now = self._snapshot(), self._clock()
-        directory = snapshot.directory
-        call = Call(
-            caller=caller(directory, endpoint, channel.caller.number, presentation),
-            called=called,
-            diverted_by=_numbers(diverted_by),
-            passed=_numbers(seen)[:-1],  # the last is what is called now
-            sent_by=directory.by_endpoint.get(sent_by),
-        )
-        decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
-        encoded = encode(decision.steps, watched=self._rings_watched())
-        self._records.decided(channel.id, call, decision, now, nth := int(passes or 1))
-        return f"{channel.id}/{nth}!{encoded}"
 
     async def _reconcile(self, event: _Reconcile) -> None:
         """Events while we were away are lost: decide whoever waits in our application, close records of who is gone."""
@@ -258,8 +229,3 @@ class Interception:
         alive = {channel.id for channel in channels}
         if event.ends_missed and (missing := self._records.close_missing(alive, began)):
             log.info("calls ended while we were away", calls=missing)
-
-
-def _numbers(joined: str) -> tuple[str, ...]:
-    """Numbers as the dialplan joins them: `+33170000101&102`."""
-    return tuple(number for number in joined.split("&") if number)
