@@ -24,9 +24,12 @@ import structlog
 from comunik_pbx import config as configuration
 from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
-from comunik_pbx.asterisk.errors import ApplicationReplaced, AriError, AsteriskError
+from comunik_pbx.asterisk.errors import ApplicationReplaced, AsteriskError
+from comunik_pbx.calls.agi_entry import AgiEntry
 from comunik_pbx.calls.call_ends import follow_call_ends, record_end
+from comunik_pbx.calls.deciding import Decisions
 from comunik_pbx.calls.exact_rings import ExactRings
+from comunik_pbx.calls.figures import DecisionFigures
 from comunik_pbx.calls.interception import Interception
 from comunik_pbx.calls.kept_ends import KeptEnds
 from comunik_pbx.calls.publishing import Publisher
@@ -42,7 +45,7 @@ from comunik_pbx.readiness import notify, watchdog_seconds
 from comunik_pbx.store import CallRow, Store, StoreError, StoreReplaced
 from comunik_pbx.store.rows import Service as ServiceRow
 from comunik_pbx.store.rows import process_mark
-from comunik_pbx.watchdog import Watchdog
+from comunik_pbx.watchdog import Watchdog, still_turning
 
 log = structlog.get_logger(__name__)
 
@@ -104,13 +107,18 @@ async def _serve(config: Config) -> None:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(config.store_url))
         asterisk = config.asterisk
-        ari = await stack.enter_async_context(AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password))
+        ari = await stack.enter_async_context(_ari(config)) if asterisk.ari else None
         ami = AmiClient(asterisk.ami_host, asterisk.ami_port, asterisk.ami_user, asterisk.ami_password)
-        await _both(ari.check(), ami.check())
+        await _all(*([ari.check()] if ari else []), ami.check())
         await Service(config, store, ari, ami).serve()
 
 
-async def _both(*checks: Awaitable[object]) -> None:
+def _ari(config: Config) -> AriClient:
+    asterisk = config.asterisk
+    return AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password)
+
+
+async def _all(*checks: Awaitable[object]) -> None:
     """Await all; raise all their errors together, so that the admin sees each at once."""
     outcomes = await asyncio.gather(*checks, return_exceptions=True)
     if errors := [outcome for outcome in outcomes if isinstance(outcome, Exception)]:
@@ -118,9 +126,12 @@ async def _both(*checks: Awaitable[object]) -> None:
 
 
 class Service:
-    """One running service: the newest configuration and rules, and the tasks that act on them."""
+    """One running service: the newest configuration and rules, and the tasks that act on them.
 
-    def __init__(self, config: Config, store: Store, ari: AriClient, ami: AmiClient) -> None:
+    Without ARI calls ask by AGI, their rings are counted by Dial(), and which channels stand is asked by AMI.
+    """
+
+    def __init__(self, config: Config, store: Store, ari: AriClient | None, ami: AmiClient) -> None:
         self._config = config
         self._store = store
         self._ari = ari
@@ -134,9 +145,25 @@ class Service:
         self._announced = asyncio.Event()
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
-        self._rings = ExactRings(ari, self._records.ring)
-        self._interception = Interception(
-            ari, lambda: self._snapshot, self._records, rings_watched=lambda: ami.connected and self._rings.hearing
+        self._rings = ExactRings(ari, self._records.ring) if ari else None
+        self._figures = DecisionFigures()
+        self._interception = (
+            Interception(
+                ari, lambda: self._snapshot, self._records, rings_watched=self._rings_watched, figures=self._figures
+            )
+            if ari
+            else None
+        )
+        self._agi = (
+            AgiEntry(
+                config.agi.listen,
+                config.agi.allow,
+                Decisions(lambda: self._snapshot, self._records, rings_watched=self._rings_watched),
+                self._records,
+                figures=self._figures,
+            )
+            if config.agi.listen
+            else None
         )
         self._publisher = Publisher(ami, lambda: self._snapshot)
         self._kept_ends = KeptEnds(ami, lambda headers: record_end(headers, self._records))
@@ -153,10 +180,14 @@ class Service:
         gc.freeze()  # what stands now stays: no call shall wait while it is looked through again
         async with asyncio.TaskGroup() as group:
             # The first ends first: no new call; the last when all others have: the last records are written.
+            entries = [
+                group.create_task(_for_ever(name, entry.run()), name=name)
+                for name, entry in (("interception", self._interception), ("agi", self._agi))
+                if entry is not None
+            ]
             tasks = [
                 group.create_task(_for_ever(name, coroutine), name=name)
                 for name, coroutine in {
-                    "interception": self._interception.run(),
                     "ends of calls": follow_call_ends(
                         self._ami,
                         self._records,
@@ -165,7 +196,7 @@ class Service:
                         on_loaded=self._loaded,
                     ),
                     "kept ends of calls": self._kept_ends.run(),
-                    "rings": self._rings.run(),
+                    **({} if self._rings is None else {"rings": self._rings.run()}),
                     "fallback plans": self._publisher.run(),
                     "readiness": self._ready(),
                     "rules": self._follow_rules(),
@@ -179,8 +210,8 @@ class Service:
             ]
             await self._stop.wait()
             notify("STOPPING=1")
-            interception, *others, records = tasks
-            for together in ([interception], others, [records]):
+            *others, records = tasks
+            for together in (entries, others, [records]):
                 for task in together:
                     task.cancel()
                 await asyncio.wait(together)
@@ -189,20 +220,21 @@ class Service:
     async def _watch(self) -> None:
         """Tell the supervisor again and again that we are well, if it wants to hear."""
         if (seconds := watchdog_seconds()) is not None:
-            asterisk, interception = self._config.asterisk, self._interception
-            await Watchdog(
-                seconds,
-                self._ari,
-                lambda: AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password),
-                lambda: (interception.tried_at, interception.connected),
-            ).run()
+            interception = self._interception
+            if self._ari is None or interception is None:
+                await still_turning(seconds)
+            else:
+                at = lambda: (interception.tried_at, interception.connected)  # noqa: E731
+                await Watchdog(seconds, self._ari, lambda: _ari(self._config), at).run()
         await asyncio.Event().wait()
 
     async def _measure(self) -> None:
         """Offer figures, if the configuration says where."""
         if (address := self._config.metrics_listen) is not None:
             figures = Figures(
+                decisions=self._figures,
                 interception=self._interception,
+                agi=self._agi,
                 records=self._records,
                 writer=self._writer,
                 publisher=self._publisher,
@@ -225,7 +257,10 @@ class Service:
 
     async def _ready(self) -> None:
         """Tell the supervisor once calls are decided and their ends are heard."""
-        await self._interception.wait_connected()
+        if self._interception is not None:
+            await self._interception.wait_connected()
+        if self._agi is not None:
+            await self._agi.wait_listening()
         await self._hears.wait()
         await self._announced.wait()
         notify("READY=1")
@@ -239,15 +274,18 @@ class Service:
         """Close the records, of services before this one, of calls that ended unheard.
 
         Which may be before it started, or later while AMI was away or Asterisk died; and AstDB does not tell of them
-        either. (Those of calls that this service decided `Interception` closes.)
+        either. (Those of calls that this service decided `Interception` closes, where there is one.)
         """
         said = False
         while True:
             try:
-                alive = {channel.id for channel in await self._ari.channels.list()}
+                began = datetime.now(UTC)
+                alive = await self._channels()
                 told = await self._kept_ends.collected()
                 missed = await self._store.close_calls(alive | told, self._started_at)
-            except (AriError, StoreError) as error:
+                if self._interception is None:
+                    missed += self._records.close_missing(alive, began)
+            except (AsteriskError, StoreError) as error:
                 if not said:
                     log.warning("records of calls that ended meanwhile stay open for now", why=str(error))
                 said = True
@@ -256,6 +294,15 @@ class Service:
                 if missed:
                     log.info("calls ended unheard: their records are closed", calls=missed)
                 return
+
+    async def _channels(self) -> set[str]:
+        """The channels that stand now (UNIQUEID)."""
+        if self._ari is None:
+            return await self._ami.channels()
+        return {channel.id for channel in await self._ari.channels.list()}
+
+    def _rings_watched(self) -> bool:
+        return self._rings is not None and self._ami.connected and self._rings.hearing
 
     async def _follow_rules(self) -> None:
         """Take over changes. What the store cannot tell now it may tell later: until then the rules in force stay."""
@@ -338,7 +385,8 @@ class Service:
     def _heard_again(self) -> None:
         """AMI is connected: what it would have told meanwhile is looked up."""
         self._hears.set()
-        self._interception.reconcile()
+        if self._interception is not None:
+            self._interception.reconcile()
 
     def _loaded(self) -> None:
         """Asterisk has loaded everything: what it keeps may be anything."""
@@ -381,6 +429,9 @@ def _only_by_restart(running: Config, wanted: Config) -> Iterator[str]:
         yield "store.url"
     if running.metrics_listen != wanted.metrics_listen:
         yield "metrics.listen"
+    for field in fields(running.agi):
+        if getattr(running.agi, field.name) != getattr(wanted.agi, field.name):
+            yield f"agi.{field.name}"
     for field in fields(running.portal):
         if getattr(running.portal, field.name) != getattr(wanted.portal, field.name):
             yield f"portal.{field.name}"

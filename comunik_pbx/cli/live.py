@@ -1,9 +1,10 @@
-"""What `check --live` tries: the store, ARI, AMI, and that Asterisk knows the names the configuration gives."""
+"""What `check --live` tries: the store, ARI or AGI, AMI, and that Asterisk knows the names the configuration gives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -31,6 +32,15 @@ class Finding:
 async def findings(config: "Config") -> list[Finding]:
     """Everything tried, in order. Never raises for what is merely wrong; takes at most some seconds."""
     found = [await _store(config)]
+    if config.asterisk.ari:
+        found += await _ari(config)
+    if config.agi.listen:
+        found.append(await _agi(*config.agi.listen))
+    return found + await _ami(config)
+
+
+async def _ari(config: "Config") -> list[Finding]:
+    found = []
     async with AriClient(config.asterisk.ari_url, config.asterisk.ari_user, config.asterisk.ari_password) as ari:
         try:
             found.append(Finding("ARI", True, f"Asterisk {await ari.check()} at {ari.url}"))
@@ -38,8 +48,21 @@ async def findings(config: "Config") -> list[Finding]:
             found.append(Finding("ARI", False, str(error)))
         else:
             found.append(await _application(ari))
-            found += await _endpoints(ari, config)
-    return found + await _ami(config)
+            found += await _endpoints(partial(_known_to_ari, ari), config)
+    return found
+
+
+async def _agi(host: str, port: int) -> Finding:
+    """Whether somebody listens where calls ask; the connection is closed without a word."""
+    where = f"{host}:{port}"
+    try:
+        async with asyncio.timeout(1):
+            _, writer = await asyncio.open_connection(host, port)
+    except OSError:  # TimeoutError too
+        words = f"nobody listens at {where} now: calls ring and go to voicemail as by default"
+        return Finding("service", True, words)
+    writer.close()
+    return Finding("service", True, f"listens for AGI at {where}")
 
 
 async def _store(config: "Config") -> Finding:
@@ -61,19 +84,34 @@ async def _application(ari: AriClient) -> Finding:
     return Finding("service", True, f"connected to Asterisk as {ari.app}")
 
 
-async def _endpoints(ari: AriClient, config: "Config") -> list[Finding]:
-    """GET /endpoints/PJSIP/{name} answers 404 for a name that pjsip.conf does not have."""
+async def _endpoints(known: Callable[[str], Awaitable[bool]], config: "Config") -> list[Finding]:
     missing: list[Finding] = []
     names = list(_endpoint_names(config))
     for key, name in names:
         try:
-            await ari.request("GET", f"/endpoints/PJSIP/{quote(name, safe='')}")
+            if await known(name):
+                continue
         except AriError as error:
-            if "404" not in str(error):
-                return [Finding("endpoints", False, str(error))]
-            words = f'Asterisk has no PJSIP endpoint "{name}"; right: add it to pjsip.conf, or correct the name'
-            missing.append(Finding(key, False, words))
+            return [Finding("endpoints", False, str(error))]
+        words = f'Asterisk has no PJSIP endpoint "{name}"; right: add it to pjsip.conf, or correct the name'
+        missing.append(Finding(key, False, words))
     return missing or [Finding("endpoints", True, f"all {len(names)} are known to Asterisk")]
+
+
+async def _known_to_ari(ari: AriClient, name: str) -> bool:
+    """GET /endpoints/PJSIP/{name} answers 404 for a name that pjsip.conf does not have."""
+    try:
+        await ari.request("GET", f"/endpoints/PJSIP/{quote(name, safe='')}")
+    except AriError as error:
+        if "404" not in str(error):
+            raise
+        return False
+    return True
+
+
+async def _known_to_ami(client: AmiClient, name: str) -> bool:
+    """DEVICE_STATE() of a name that pjsip.conf does not have is INVALID."""
+    return await _value(client, f"DEVICE_STATE(PJSIP/{name})") != "INVALID"
 
 
 def _endpoint_names(config: "Config") -> Iterable[tuple[str, str]]:
@@ -96,6 +134,8 @@ async def _ami(config: "Config") -> list[Finding]:
     try:
         async with _logged_in(client):
             found = [Finding("AMI", True, f"logged in at {asterisk.ami_host}:{asterisk.ami_port}")]
+            if not asterisk.ari:
+                found += await _endpoints(partial(_known_to_ami, client), config)
             return found + await _dialplan(client, config) + await _mailboxes(client, config)
     except AmiActionFailed as error:
         words = f'{error}; right: "write = system,reporting" for user {asterisk.ami_user} in manager.conf'
@@ -140,6 +180,11 @@ async def _dialplan(client: AmiClient, config: "Config") -> list[Finding]:
         if await _value(client, f"DIALPLAN_EXISTS({context},{extension.format(extension=some)},1)") != "1":
             words = 'is not loaded; right: #include "comunik/*.conf" in extensions.conf, then `dialplan reload`'
             missing.append(Finding(f"dialplan context {context}", False, words))
+    asked = await _value(client, f"DIALPLAN_EXISTS(comunik-agi,{some},1)") == "1"
+    if not missing and asked != bool(config.agi.listen):
+        words = f"{'asks' if asked else 'does not ask'} by AGI, unlike what agi.listen says"
+        words += "; right: `comunik-pbx init DIR --force`, then `dialplan reload`"
+        missing.append(Finding("dialplan context comunik-incoming", False, words))
     return missing or [Finding("dialplan", True, "comunik-incoming and comunik-execute are loaded")]
 
 
