@@ -146,8 +146,10 @@ class _Guarded:
         return piece
 
     async def readline(self) -> bytes:
-        """An answer of Asterisk's."""
-        line = await self._reader.readline()
+        """An answer of Asterisk's; headers left over, since a number held a blank line, are none."""
+        line = b"\n"
+        while line == b"\n" or line.startswith(b"agi_"):
+            line = await self._reader.readline()
         if not line.endswith(b"\n"):
             raise EOFError
         return line

@@ -123,7 +123,7 @@ async def test_a_number_with_line_breaks_forges_nothing() -> None:
         await reader.readline()
         assert server.calls[0].arguments == ARGUMENTS.split("!")
         writer.write(b"200 result=1\n")
-        assert isinstance(await server.outcome(), AgiError), "what followed the forged blank line is no answer"
+        assert await server.outcome() is None, "what followed the forged blank line is no answer, this is"
 
 
 @pytest.mark.parametrize("text", ["", "agi_network: yes\n", HEADERS[:-1].format(number="1")])
@@ -197,7 +197,6 @@ async def test_a_call_that_ends_instead_of_answering() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        b"\n",
         b"200 result=0\n",
         b"510 Invalid or unknown command\n",
         b"200\n",

@@ -50,7 +50,9 @@ async def without_ari(sandbox: Sandbox) -> AsyncIterator[Sandbox]:
     """The sandbox whose Asterisk has neither res_ari nor Stasis(); as it was before, afterwards."""
     written = sandbox.config.read_text()
     further = sandbox.layout.home / "agi.toml"
-    further.write_text(f'[asterisk]\nari = false\n[agi]\nlisten = "127.0.0.1:{sandbox.layout.addresses.agi}"\n')
+    port = sandbox.layout.addresses.agi
+    tables = f'[asterisk]\nari = false\n[agi]\nlisten = "127.0.0.1:{port}"\n'
+    further.write_text(f'{tables}[metrics]\nlisten = "127.0.0.1:{port + 1}"\n')
     assert "include = [" in written
     sandbox.config.write_text(written.replace("include = [", f"include = [{json.dumps(str(further))}, "))
     try:
