@@ -151,15 +151,15 @@ class PortalPhone:
             raise Unavailable(str(error)) from error
 
 
-async def serve_portal(config: Config, rules: PortalRules, store: Store, ari: AriClient) -> None:
-    """Offer the portal until cancelled, where the configuration says."""
+async def serve_portal(config: Config, rules: PortalRules, store: Store, ari: AriClient | None) -> None:
+    """Offer the portal until cancelled, where the configuration says. Without ARI its keypad does not call."""
     assert config.portal.listen is not None  # noqa: S101
     needs = Needs(
         accounts=store.accounts,
         rules=rules,
         calls=rules,
         numbers=store.allow_list,
-        phone=PortalPhone(Dialling(ari, config.portal.dial_context)) if config.portal.dial_context else None,
+        phone=PortalPhone(Dialling(ari, config.portal.dial_context)) if ari and config.portal.dial_context else None,
         clock=lambda: datetime.now(UTC),
         language=config.language,
         url=config.portal.url,

@@ -20,6 +20,7 @@ from panoramisk import Manager
 from panoramisk.ami_protocol import AMIProtocol
 from panoramisk.message import Message
 
+from comunik_pbx.asterisk.ami_channels import Channels
 from comunik_pbx.asterisk.ami_database import Answers, Tree
 from comunik_pbx.asterisk.ami_lines import safe, text
 from comunik_pbx.asterisk.errors import (
@@ -104,6 +105,11 @@ class AmiClient:
         """All entries of an AstDB family (AMI DBGetTree, Asterisk 16.28): full key `/family/key` to value."""
         async with self._connected() as connection:
             return await connection.db_get_tree(family)
+
+    async def channels(self) -> set[str]:
+        """UNIQUEIDs of all channels that stand (AMI CoreShowChannels; needs the class reporting)."""
+        async with self._connected() as connection:
+            return await connection.channels()
 
     async def db_write(self, family: str, changes: Sequence[tuple[str, str | None]]) -> None:
         """Write many AstDB entries of a family, in this order; a value None deletes, if there was one.
@@ -249,6 +255,15 @@ class _Connection(Manager):  # type: ignore[misc]
         if tree.refused:
             raise AmiActionFailed(tree.refused)
         return tree.entries
+
+    async def channels(self) -> set[str]:
+        channels = Channels()
+        self._check_standing()
+        self.send_action(channels)
+        await self._wait(channels.future, "CoreShowChannels", channels.found)
+        if channels.refused:
+            raise AmiActionFailed(channels.refused)
+        return channels.found
 
     async def db_write(self, family: str, changes: Sequence[tuple[str, str | None]]) -> None:
         answers = Answers(changes)

@@ -11,12 +11,15 @@
     │   ├── ChannelGone           404: the caller has hung up; normal
     │   ├── ChannelNotInStasis    409: the dialplan's guard was quicker; normal
     │   └── ApplicationReplaced   another service took our application's name
-    └── AmiError                  any other failure of AMI
-        ├── AmiUnreachable        nobody answers, or the connection broke
-        ├── AmiTimeout            no answer to an action in time: Asterisk hangs
-        ├── AmiRefused            wrong user or secret, or the address is not permitted
-        ├── AmiActionFailed       Asterisk answered `Response: Error`
-        └── UnsafeValue           a value with CR or LF, which would smuggle in another header or action
+    ├── AmiError                  any other failure of AMI
+    │   ├── AmiUnreachable        nobody answers, or the connection broke
+    │   ├── AmiTimeout            no answer to an action in time: Asterisk hangs
+    │   ├── AmiRefused            wrong user or secret, or the address is not permitted
+    │   ├── AmiActionFailed       Asterisk answered `Response: Error`
+    │   └── UnsafeValue           a value with CR or LF, which would smuggle in another header or action
+    └── AgiError                  who asks by FastAGI is no Asterisk of ours, or does not take its answer
+        ├── AgiCannotListen       the port is taken, or the address is not ours
+        └── AgiHungUp             the call does not wait any more; normal
 
 The text of each is one sentence for the admin, saying what to do where something can be done. The library's
 own exception is its `__cause__`.
@@ -91,6 +94,18 @@ class AmiActionFailed(AmiError):
 
 class UnsafeValue(AmiError, ValueError):
     """A header's name or value holds CR or LF."""
+
+
+class AgiError(AsteriskError):
+    """Who asks by FastAGI sends what no call sends, or does not take its answer."""
+
+
+class AgiCannotListen(AgiError):
+    """The address to be asked at cannot be listened on."""
+
+
+class AgiHungUp(AgiError):
+    """The caller has hung up, or the dialplan's guard was quicker. Normal."""
 
 
 def network_reason(error: BaseException) -> str:

@@ -1,8 +1,10 @@
-"""What `check --live` tries: the store, ARI, AMI, and that Asterisk knows the names the configuration gives."""
+"""What `check --live` tries: the store, ARI or AGI, AMI, and that Asterisk knows the names the configuration gives."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -31,6 +33,19 @@ class Finding:
 async def findings(config: "Config") -> list[Finding]:
     """Everything tried, in order. Never raises for what is merely wrong; takes at most some seconds."""
     found = [await _store(config)]
+    version = ""
+    if config.asterisk.ari:
+        of_ari, version = await _ari(config)
+        found += of_ari
+    if config.agi.listen:
+        found.append(await _agi(*config.agi.listen))
+    # What is not loaded cannot be asked about the dialplan and mailboxes.
+    return found + await _ami(config, version, ask=not any(one.subject == "modules" and not one.ok for one in found))
+
+
+async def _ari(config: "Config") -> tuple[list[Finding], str]:
+    """What ARI says, and Asterisk's version."""
+    found = []
     async with AriClient(config.asterisk.ari_url, config.asterisk.ari_user, config.asterisk.ari_password) as ari:
         version = ""
         try:
@@ -41,9 +56,8 @@ async def findings(config: "Config") -> list[Finding]:
             found.append(Finding("ARI", True, f"Asterisk {version} at {ari.url}{_known(version)}"))
             found += await _modules(ari, config)
             found.append(await _application(ari))
-            found += await _endpoints(ari, config)
-    # What is not loaded cannot be asked about the dialplan and mailboxes.
-    return found + await _ami(config, version, ask=not any(one.subject == "modules" and not one.ok for one in found))
+            found += await _endpoints(partial(_known_to_ari, ari), config)
+    return found, version
 
 
 def _known(version: str) -> str:
@@ -62,6 +76,19 @@ async def _modules(ari: AriClient, config: "Config") -> list[Finding]:
     return [Finding("modules", False, str(lack)) for lack in missing] or [
         Finding("modules", True, "all that calls need are loaded")
     ]
+
+
+async def _agi(host: str, port: int) -> Finding:
+    """Whether somebody listens where calls ask; the connection is closed without a word."""
+    where = f"{host}:{port}"
+    try:
+        async with asyncio.timeout(1):
+            _, writer = await asyncio.open_connection(host, port)
+    except OSError:  # TimeoutError too
+        words = f"nobody listens at {where} now: calls ring and go to voicemail as by default"
+        return Finding("service", True, words)
+    writer.close()
+    return Finding("service", True, f"listens for AGI at {where}")
 
 
 async def _store(config: "Config") -> Finding:
@@ -83,19 +110,34 @@ async def _application(ari: AriClient) -> Finding:
     return Finding("service", True, f"connected to Asterisk as {ari.app}")
 
 
-async def _endpoints(ari: AriClient, config: "Config") -> list[Finding]:
-    """GET /endpoints/PJSIP/{name} answers 404 for a name that pjsip.conf does not have."""
+async def _endpoints(known: Callable[[str], Awaitable[bool]], config: "Config") -> list[Finding]:
     missing: list[Finding] = []
     names = list(_endpoint_names(config))
     for key, name in names:
         try:
-            await ari.request("GET", f"/endpoints/PJSIP/{quote(name, safe='')}")
+            if await known(name):
+                continue
         except AriError as error:
-            if "404" not in str(error):
-                return [Finding("endpoints", False, str(error))]
-            words = f'Asterisk has no PJSIP endpoint "{name}"; right: add it to pjsip.conf, or correct the name'
-            missing.append(Finding(key, False, words))
+            return [Finding("endpoints", False, str(error))]
+        words = f'Asterisk has no PJSIP endpoint "{name}"; right: add it to pjsip.conf, or correct the name'
+        missing.append(Finding(key, False, words))
     return missing or [Finding("endpoints", True, f"all {len(names)} are known to Asterisk")]
+
+
+async def _known_to_ari(ari: AriClient, name: str) -> bool:
+    """GET /endpoints/PJSIP/{name} answers 404 for a name that pjsip.conf does not have."""
+    try:
+        await ari.request("GET", f"/endpoints/PJSIP/{quote(name, safe='')}")
+    except AriError as error:
+        if "404" not in str(error):
+            raise
+        return False
+    return True
+
+
+async def _known_to_ami(client: AmiClient, name: str) -> bool:
+    """DEVICE_STATE() of a name that pjsip.conf does not have is INVALID."""
+    return await _value(client, f"DEVICE_STATE(PJSIP/{name})") != "INVALID"
 
 
 def _endpoint_names(config: "Config") -> Iterable[tuple[str, str]]:
@@ -123,6 +165,8 @@ async def _ami(config: "Config", version: str, *, ask: bool) -> list[Finding]:
             ]
             if not ask:
                 return found
+            if not asterisk.ari:
+                found += await _endpoints(partial(_known_to_ami, client), config)
             found += await _dialplan(client, config)
             return found + await _mailboxes(client, config) + await _connected_lines(client, config)
     except AmiActionFailed as error:
@@ -144,6 +188,11 @@ async def _dialplan(client: AmiClient, config: "Config") -> list[Finding]:
         if await _value(client, f"DIALPLAN_EXISTS({context},{extension.format(extension=some)},1)") != "1":
             words = 'is not loaded; right: #include "comunik/*.conf" in extensions.conf, then `dialplan reload`'
             missing.append(Finding(f"dialplan context {context}", False, words))
+    asked = await _value(client, f"DIALPLAN_EXISTS(comunik-agi,{some},1)") == "1"
+    if not missing and asked != bool(config.agi.listen):
+        words = f"{'asks' if asked else 'does not ask'} by AGI, unlike what agi.listen says"
+        words += "; right: `comunik-pbx init DIR --force`, then `dialplan reload`"
+        missing.append(Finding("dialplan context comunik-incoming", False, words))
     return missing or [Finding("dialplan", True, "comunik-incoming and comunik-execute are loaded")]
 
 

@@ -100,6 +100,8 @@ def asterisk(monkeypatch: pytest.MonkeyPatch) -> Asterisk:
         if name == "ListCommands":
             return dict.fromkeys(fake.actions, "")
         function, _, arguments = headers["Variable"].partition("(")
+        if function == "DEVICE_STATE" and arguments.removeprefix("PJSIP/").rstrip(")") not in fake.endpoints:
+            return {"value": "INVALID"}
         if function in ("DEVICE_STATE", "PJSIP_ENDPOINT"):
             return {"value": fake.options.get(arguments.rstrip(")"), "no")}
         known = fake.contexts if function == "DIALPLAN_EXISTS" else fake.mailboxes
@@ -125,6 +127,40 @@ def test_live_all_good(run: Run, asterisk: Asterisk) -> None:
         "mailboxes: all 1 exist",
         "connected lines: stay on their side of each trunk",
     ]
+
+
+AGI = '[agi]\nlisten = "127.0.0.1:1"\n'
+
+
+def test_live_without_ari(run: Run, main: Path, asterisk: Asterisk) -> None:
+    main.write_text(main.read_text().replace("[asterisk]\n", AGI + "[asterisk]\nari = false\n"))
+    (main.parent / "ari.secret").unlink()
+    asterisk.contexts |= {"comunik-agi"}
+    assert run("check", "--live").good.splitlines()[1:] == [
+        "store: rules of 0 extensions",
+        "service: nobody listens at 127.0.0.1:1 now: calls ring and go to voicemail as by default",
+        "AMI: logged in at 127.0.0.1:5038",
+        "endpoints: all 7 are known to Asterisk",
+        "dialplan: comunik-incoming and comunik-execute are loaded",
+        "mailboxes: all 1 exist",
+        "connected lines: stay on their side of each trunk",
+    ]
+    asterisk.endpoints -= {"alice-mobile"}
+    assert run("check", "--live").refusal.splitlines() == [
+        'extensions.101.endpoints: Asterisk has no PJSIP endpoint "alice-mobile"; '
+        "right: add it to pjsip.conf, or correct the name"
+    ]
+
+
+def test_live_a_dialplan_of_before_agi(run: Run, main: Path, asterisk: Asterisk) -> None:
+    right = "; right: `comunik-pbx init DIR --force`, then `dialplan reload`"
+    where = "dialplan context comunik-incoming"
+    main.write_text(main.read_text() + AGI)
+    said = f"{where}: does not ask by AGI, unlike what agi.listen says{right}"
+    assert run("check", "--live").refusal.splitlines() == [said]
+    main.write_text(main.read_text().replace(AGI, ""))
+    asterisk.contexts |= {"comunik-agi"}
+    assert run("check", "--live").refusal.splitlines() == [said.replace("does not ask", "asks")]
 
 
 def test_live_names_asterisk_does_not_know(run: Run, asterisk: Asterisk) -> None:
