@@ -30,7 +30,7 @@ def _block(*_: object) -> None:
 
 if __name__ == "__main__":
     kept_ends.COLLECT_SECONDS = COLLECT_SECONDS
-    service.KeptEnds = partial(kept_ends.KeptEnds, delete_seconds=DELETE_SECONDS)  # type: ignore[attr-defined]
+    service.KeptEnds = partial(kept_ends.KeptEnds, delete_seconds=DELETE_SECONDS)  # type: ignore[attr-defined,assignment]
     signal.signal(signal.SIGUSR1, _count_tasks)
     signal.signal(signal.SIGUSR2, _block)
     main()
