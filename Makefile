@@ -29,8 +29,9 @@ check: setup  ## ruff, mypy --strict, import-linter
 test: setup  ## All tests, those on a real Asterisk included
 	$(BIN)/python -m pytest
 
-test-old: setup  ## The calls on the oldest Asterisk supported (16.28, Debian 11's), fetched once
-	COMUNIK_SANDBOX_SUITE=bullseye $(BIN)/python -m pytest -m "pbx and not start_time" tests/stories tests/dialplan
+test-old: setup  ## The calls on the oldest Asterisk tested (16.28, Debian 11's), fetched once
+	COMUNIK_SANDBOX_SUITE=bullseye $(BIN)/python -m pytest -m "pbx and not start_time" tests/stories tests/dialplan \
+	  tests/asterisk tests/cli tests/service/test_modules_not_loaded.py
 
 demo: setup  ## Real calls by real SIP phones through every kind of forward
 	$(BIN)/python -m comunik_pbx.sandbox demo

@@ -21,7 +21,8 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from comunik_pbx import __version__
-from comunik_pbx.calls.figures import DECISION_BOUNDS
+from comunik_pbx.calls.agi_entry import AgiEntry
+from comunik_pbx.calls.figures import DECISION_BOUNDS, DecisionFigures
 from comunik_pbx.calls.interception import Interception
 from comunik_pbx.calls.publishing import Publisher
 from comunik_pbx.calls.record_writer import RecordWriter
@@ -40,14 +41,18 @@ class Figures:
     def __init__(
         self,
         *,
-        interception: Interception,
+        decisions: DecisionFigures,
+        interception: Interception | None,
+        agi: AgiEntry | None,
         records: Records,
         writer: RecordWriter,
         publisher: Publisher,
         snapshot: SnapshotSource,
         ami_connected: Callable[[], bool],
     ) -> None:
+        self._decisions = decisions
         self._interception = interception
+        self._agi = agi
         self._records = records
         self._writer = writer
         self._publisher = publisher
@@ -66,12 +71,14 @@ class Figures:
         yield InfoMetricFamily("comunik", "The version of comunik-pbx.", {"version": __version__})
 
     def _asterisk(self) -> Iterator[Metric]:
-        yield _gauge("ari_connected", "1 if calls are decided: the event socket stands.", self._interception.connected)
+        if self._interception is not None:
+            socket = "1 if calls are decided: the event socket stands."
+            yield _gauge("ari_connected", socket, self._interception.connected)
         reached = "1 if AMI answered when it was last needed: plans are published."
         yield _gauge("ami_connected", reached, self._ami_connected())
 
     def _calls(self) -> Iterator[Metric]:
-        figures = self._interception.figures
+        figures = self._decisions
         bounds = [*map(str, DECISION_BOUNDS), "+Inf"]
         counts = [sum(figures.buckets[: place + 1]) for place in range(len(bounds))]
         histogram = HistogramMetricFamily(
@@ -87,7 +94,8 @@ class Figures:
         for why, count in figures.fallen.items():
             fallen.add_metric([why.value], count)
         yield fallen
-        yield _gauge("calls_undecided", "Calls being decided now.", self._interception.undecided)
+        undecided = sum(entry.undecided for entry in (self._interception, self._agi) if entry is not None)
+        yield _gauge("calls_undecided", "Calls being decided now.", undecided)
         yield _gauge("calls_open", "Calls decided live that have not ended.", len(self._records))
         ended = CounterMetricFamily(
             "comunik_calls", "Calls ended, by who decided them and how they ended.", labels=["decided", "status"]

@@ -51,6 +51,10 @@ class PortalRules:
         """The files of the configuration."""
         return [str(file) for file in self._config().files]
 
+    def file_of(self, *key: str) -> str:
+        """The file of the configuration that gives a key, or the nearest table above it."""
+        return str(self._config().file_of(key))
+
     async def in_force(self) -> Rules:
         """The rules as the next call meets them."""
         return self._snapshot().rules
@@ -147,15 +151,15 @@ class PortalPhone:
             raise Unavailable(str(error)) from error
 
 
-async def serve_portal(config: Config, rules: PortalRules, store: Store, ari: AriClient) -> None:
-    """Offer the portal until cancelled, where the configuration says."""
+async def serve_portal(config: Config, rules: PortalRules, store: Store, ari: AriClient | None) -> None:
+    """Offer the portal until cancelled, where the configuration says. Without ARI its keypad does not call."""
     assert config.portal.listen is not None  # noqa: S101
     needs = Needs(
         accounts=store.accounts,
         rules=rules,
         calls=rules,
         numbers=store.allow_list,
-        phone=PortalPhone(Dialling(ari, config.portal.dial_context)) if config.portal.dial_context else None,
+        phone=PortalPhone(Dialling(ari, config.portal.dial_context)) if ari and config.portal.dial_context else None,
         clock=lambda: datetime.now(UTC),
         language=config.language,
         url=config.portal.url,

@@ -17,16 +17,20 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import structlog
 
 from comunik_pbx import config as configuration
+from comunik_pbx import needed
 from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
-from comunik_pbx.asterisk.errors import ApplicationReplaced, AriError, AsteriskError
+from comunik_pbx.asterisk.errors import ApplicationReplaced, AsteriskError
+from comunik_pbx.calls.agi_entry import AgiEntry
 from comunik_pbx.calls.call_ends import record_end, reported
+from comunik_pbx.calls.deciding import Decisions
 from comunik_pbx.calls.exact_rings import ExactRings
+from comunik_pbx.calls.figures import DecisionFigures
 from comunik_pbx.calls.interception import Interception
 from comunik_pbx.calls.kept_ends import KeptEnds
 from comunik_pbx.calls.publishing import Publisher
@@ -42,9 +46,12 @@ from comunik_pbx.readiness import notify, watchdog_seconds
 from comunik_pbx.store import CallRow, Store, StoreError, StoreReplaced
 from comunik_pbx.store.rows import Service as ServiceRow
 from comunik_pbx.store.rows import process_mark
-from comunik_pbx.watchdog import Watchdog
+from comunik_pbx.watchdog import Watchdog, still_turning
 
 log = structlog.get_logger(__name__)
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 _EXPECTED = (ConfigError, StoreError, AsteriskError)
 
@@ -104,24 +111,45 @@ async def _serve(config: Config) -> None:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(await Store.open(config.store_url))
         asterisk = config.asterisk
-        ari = await stack.enter_async_context(AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password))
+        ari = await stack.enter_async_context(_ari(config)) if asterisk.ari else None
         ami = AmiClient(asterisk.ami_host, asterisk.ami_port, asterisk.ami_user, asterisk.ami_password)
         stack.callback(ami.close)
-        await _both(ari.check(), ami.check())
-        await Service(config, store, ari, ami).serve()
+        version, allowed = await _both(ari.check() if ari else _unknown(), ami.check())
+        missing = await needed.lacks(config, ari) if ari else []
+        if missing := missing + needed.lacks_actions(version, ami.user, allowed):
+            raise ExceptionGroup("Asterisk", missing)
+        if ari and not needed.is_tested(version):
+            log.info("a version of Asterisk we do not test", version=version, tested=" ".join(needed.TESTED))
+        await Service(config, store, ari, ami, gives_up=not needed.has_start_time(version)).serve()
 
 
-async def _both(*checks: Awaitable[object]) -> None:
-    """Await all; raise all their errors together, so that the admin sees each at once."""
-    outcomes = await asyncio.gather(*checks, return_exceptions=True)
+def _ari(config: Config) -> AriClient:
+    asterisk = config.asterisk
+    return AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password)
+
+
+async def _unknown() -> str:
+    """The version of an Asterisk without ARI, which AMI does not tell of itself."""
+    return ""
+
+
+async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
+    """Await both; raise their errors together, so that the admin sees each at once."""
+    outcomes = await asyncio.gather(one, other, return_exceptions=True)
     if errors := [outcome for outcome in outcomes if isinstance(outcome, Exception)]:
         raise ExceptionGroup("Asterisk", errors)
+    return cast(tuple[A, B], tuple(outcomes))
 
 
 class Service:
-    """One running service: the newest configuration and rules, and the tasks that act on them."""
+    """One running service: the newest configuration and rules, and the tasks that act on them.
 
-    def __init__(self, config: Config, store: Store, ari: AriClient, ami: AmiClient) -> None:
+    Without ARI calls ask by AGI, their rings are counted by Dial(), and which channels stand is asked by AMI.
+    """
+
+    def __init__(
+        self, config: Config, store: Store, ari: AriClient | None, ami: AmiClient, *, gives_up: bool = False
+    ) -> None:
         self._config = config
         self._store = store
         self._ari = ari
@@ -134,18 +162,34 @@ class Service:
         self._announced = asyncio.Event()
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
-        self._rings = ExactRings(ari, self._records.lives)
+        self._rings = ExactRings(ari, self._records.lives, gives_up=gives_up) if ari else None
+        self._figures = DecisionFigures()
         self._publisher = Publisher(ami, lambda: self._snapshot)
-        self._kept_ends = KeptEnds(ami, lambda headers: record_end(headers, self._records))
-        self._interception = Interception(
+        self._kept_ends = KeptEnds(
+            ami, lambda headers: record_end(headers, self._records), on_collected=self._ends_missed.set
+        )
+        self._interception = self._intercepting(ari) if ari else None
+        self._agi = self._asked_by_agi(config.agi.listen) if config.agi.listen else None
+
+    def _intercepting(self, ari: AriClient) -> Interception:
+        return Interception(
             ari,
             lambda: self._snapshot,
             self._records,
-            rings=self._rings.begin,
+            rings=self._rings.begin if self._rings else None,
             on_end=self._ended,
-            on_missed=self._kept_ends.collect,
+            on_missed=self._kept_ends.attend,
             on_connected=self._connected,
+            figures=self._figures,
         )
+
+    def _asked_by_agi(self, listen: tuple[str, int]) -> AgiEntry:
+        rings = self._rings.begin if self._rings else None
+        decisions = Decisions(lambda: self._snapshot, self._records, watched=rings is not None)
+        # Without ARI nobody tells how a call ended.
+        on_missed = self._kept_ends.attend
+        allow = self._config.agi.allow
+        return AgiEntry(listen, allow, decisions, rings=rings, on_missed=on_missed, figures=self._figures)
 
     async def serve(self) -> None:
         """Decide calls until a signal says to stop. Raises an exception group if a task failed."""
@@ -155,16 +199,22 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         await self._restore_usage()
         await self._read_rules()
+        if self._interception is None:
+            self._connected()
         gc.collect()
         gc.freeze()  # what stands now stays: no call shall wait while it is looked through again
         async with asyncio.TaskGroup() as group:
             # The first ends first: no new call; the last when all others have: the last records are written.
+            entries = [
+                group.create_task(_for_ever(name, entry.run()), name=name)
+                for name, entry in (("interception", self._interception), ("agi", self._agi))
+                if entry is not None
+            ]
             tasks = [
                 group.create_task(_for_ever(name, coroutine), name=name)
                 for name, coroutine in {
-                    "interception": self._interception.run(),
                     "kept ends of calls": self._kept_ends.run(),
-                    "rings": self._rings.run(),
+                    **({} if self._rings is None else {"rings": self._rings.run()}),
                     "fallback plans": self._publisher.run(),
                     "readiness": self._ready(),
                     "rules": self._follow_rules(),
@@ -178,8 +228,8 @@ class Service:
             ]
             await self._stop.wait()
             notify("STOPPING=1")
-            interception, *others, records = tasks
-            for together in ([interception], others, [records]):
+            *others, records = tasks
+            for together in (entries, others, [records]):
                 for task in together:
                     task.cancel()
                 await asyncio.wait(together)
@@ -188,20 +238,21 @@ class Service:
     async def _watch(self) -> None:
         """Tell the supervisor again and again that we are well, if it wants to hear."""
         if (seconds := watchdog_seconds()) is not None:
-            asterisk, interception = self._config.asterisk, self._interception
-            await Watchdog(
-                seconds,
-                self._ari,
-                lambda: AriClient(asterisk.ari_url, asterisk.ari_user, asterisk.ari_password),
-                lambda: (interception.tried_at, interception.connected),
-            ).run()
+            interception = self._interception
+            if self._ari is None or interception is None:
+                await still_turning(seconds)
+            else:
+                at = lambda: (interception.tried_at, interception.connected)  # noqa: E731
+                await Watchdog(seconds, self._ari, lambda: _ari(self._config), at).run()
         await asyncio.Event().wait()
 
     async def _measure(self) -> None:
         """Offer figures, if the configuration says where."""
         if (address := self._config.metrics_listen) is not None:
             figures = Figures(
+                decisions=self._figures,
                 interception=self._interception,
+                agi=self._agi,
                 records=self._records,
                 writer=self._writer,
                 publisher=self._publisher,
@@ -224,7 +275,10 @@ class Service:
 
     async def _ready(self) -> None:
         """Tell the supervisor once calls are decided and their ends are heard."""
-        await self._interception.wait_connected()
+        if self._interception is not None:
+            await self._interception.wait_connected()
+        if self._agi is not None:
+            await self._agi.wait_listening()
         await self._announced.wait()
         notify("READY=1")
         log.info("ready", config=str(self._config.path), extensions=len(self._config.directory.extensions))
@@ -234,18 +288,20 @@ class Service:
             await self._close_missed()
 
     async def _close_missed(self) -> None:
-        """Close the records, of services before this one, of calls that ended unheard.
+        """Close the records of calls that ended unheard, of services before this one too.
 
         Which may be before it started, or later while ARI was away or Asterisk died; and AstDB does not tell of them
-        either. (Those of calls that this service decided `Interception` closes.)
+        either: somebody wiped it.
         """
         said = False
         while True:
+            began = datetime.now(UTC)
             try:
-                alive = {channel.id for channel in await self._ari.channels.list()}
+                alive = await self._channels()
+                self._records.close_missing(alive, began)
                 told = await self._kept_ends.collected()
                 missed = await self._store.close_calls(alive | told, self._started_at)
-            except (AriError, StoreError) as error:
+            except (AsteriskError, StoreError) as error:
                 if not said:
                     log.warning("records of calls that ended meanwhile stay open for now", why=str(error))
                 said = True
@@ -254,6 +310,12 @@ class Service:
                 if missed:
                     log.info("calls ended unheard: their records are closed", calls=missed)
                 return
+
+    async def _channels(self) -> set[str]:
+        """The channels that stand now (UNIQUEID)."""
+        if self._ari is None:
+            return await self._ami.channels()
+        return {channel.id for channel in await self._ari.channels.list()}
 
     async def _follow_rules(self) -> None:
         """Take over changes. What the store cannot tell now it may tell later: until then the rules in force stay."""
@@ -315,6 +377,7 @@ class Service:
             )
         self._config = config
         await self._read_rules()
+        self._publisher.reconcile()  # whatever somebody has done to AstDB
         return ""
 
     async def _say_loaded(self, outcome: str) -> None:
@@ -339,8 +402,8 @@ class Service:
     def _connected(self) -> None:
         """Calls may have ended unheard, and Asterisk may be another than before: what it keeps may be anything."""
         self._publisher.reconcile()
+        self._kept_ends.attend()
         self._kept_ends.collect()
-        self._ends_missed.set()
 
     async def _restore_usage(self) -> None:
         """Count today's forwards to outside again, for the limits per day."""
@@ -377,6 +440,9 @@ def _only_by_restart(running: Config, wanted: Config) -> Iterator[str]:
         yield "store.url"
     if running.metrics_listen != wanted.metrics_listen:
         yield "metrics.listen"
+    for field in fields(running.agi):
+        if getattr(running.agi, field.name) != getattr(wanted.agi, field.name):
+            yield f"agi.{field.name}"
     for field in fields(running.portal):
         if getattr(running.portal, field.name) != getattr(wanted.portal, field.name):
             yield f"portal.{field.name}"

@@ -78,6 +78,13 @@ class Watchdog:
         return f"Asterisk answers others but not us ({ours})"
 
 
+async def still_turning(seconds: float) -> None:
+    """Tell it at least so often without ARI, until cancelled: AMI notices by its own pings when it is not heard."""
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(seconds / 3)
+
+
 async def _round_trip(ari: AriClient, seconds: float) -> None:
     """Raises AriTimeout or AriUnreachable. That Asterisk refuses us is an answer too."""
     try:

@@ -20,6 +20,7 @@ from panoramisk import Manager
 from panoramisk.ami_protocol import AMIProtocol
 from panoramisk.message import Message
 
+from comunik_pbx.asterisk.ami_channels import Channels
 from comunik_pbx.asterisk.ami_database import Answers, Tree
 from comunik_pbx.asterisk.ami_lines import safe, text
 from comunik_pbx.asterisk.errors import (
@@ -71,13 +72,17 @@ class AmiClient:
         self._leaving: asyncio.TimerHandle | None = None
         self.reached = False
 
-    async def check(self) -> None:
-        """Log in once and out again.
+    async def check(self) -> frozenset[str]:
+        """Log in once and out again; the actions that this Asterisk has and the user may use (AMI ListCommands).
 
         For use before the first action: raises AmiUnreachable, AmiTimeout or AmiRefused, each a sentence
         that says what to do.
         """
-        (await self._connect()).close()
+        connection = await self._connect()
+        try:
+            return frozenset(await connection.action("ListCommands", {}))
+        finally:
+            connection.close()
 
     async def action(self, name: str, **headers: str) -> Message:
         """Send one action and give its response. Raises AmiActionFailed if that is an error, or another AmiError."""
@@ -100,6 +105,11 @@ class AmiClient:
         """All entries of an AstDB family (AMI DBGetTree, Asterisk 16.28): full key `/family/key` to value."""
         async with self._connected() as connection:
             return await connection.db_get_tree(family)
+
+    async def channels(self) -> set[str]:
+        """UNIQUEIDs of all channels that stand (AMI CoreShowChannels; needs the class reporting)."""
+        async with self._connected() as connection:
+            return await connection.channels()
 
     async def db_write(self, family: str, changes: Sequence[tuple[str, str | None]]) -> None:
         """Write many AstDB entries of a family, in this order; a value None deletes, if there was one.
@@ -245,6 +255,15 @@ class _Connection(Manager):  # type: ignore[misc]
         if tree.refused:
             raise AmiActionFailed(tree.refused)
         return tree.entries
+
+    async def channels(self) -> set[str]:
+        channels = Channels()
+        self._check_standing()
+        self.send_action(channels)
+        await self._wait(channels.future, "CoreShowChannels", channels.found)
+        if channels.refused:
+            raise AmiActionFailed(channels.refused)
+        return channels.found
 
     async def db_write(self, family: str, changes: Sequence[tuple[str, str | None]]) -> None:
         answers = Answers(changes)

@@ -64,6 +64,13 @@ class AsteriskInfo(msgspec.Struct, frozen=True):
     system: AsteriskSystem
 
 
+class Module(msgspec.Struct, frozen=True):
+    """ARI Module, such as `app_dial.so`."""
+
+    name: str
+    status: str = ""
+
+
 class Application(msgspec.Struct, frozen=True):
     """ARI Application: what the application is subscribed to."""
 
@@ -92,6 +99,7 @@ class _Value(msgspec.Struct, frozen=True):
 
 _encode = msgspec.json.Encoder().encode
 _info = msgspec.json.Decoder(AsteriskInfo)
+_modules = msgspec.json.Decoder(list[Module])
 _application = msgspec.json.Decoder(Application)
 _channel = msgspec.json.Decoder(Channel)
 _channels = msgspec.json.Decoder(list[Channel])
@@ -348,6 +356,11 @@ class _Asterisk:
     async def info(self) -> AsteriskInfo:
         """GET /asterisk/info?only=system."""
         return _read(_info, await self._client.request("GET", "/asterisk/info?only=system"))
+
+    async def modules(self) -> frozenset[str]:
+        """GET /asterisk/modules: the names of those that run, such as `app_dial.so`."""
+        found = _read(_modules, await self._client.request("GET", "/asterisk/modules"))
+        return frozenset(module.name for module in found if module.status == "Running")
 
 
 class _Applications:

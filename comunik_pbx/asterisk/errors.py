@@ -7,15 +7,19 @@
     │   ├── AriRefused            401, 403: wrong user or password, or a user who may only read
     │   ├── AriDisabled           404 for a resource: ARI not enabled, or its modules not loaded
     │   ├── AsteriskTooOld        a version that lacks what we stand on
+    │   ├── AsteriskLacks         a module, or an action of AMI, that is not there
     │   ├── ChannelGone           404: the caller has hung up; normal
     │   ├── ChannelNotInStasis    409: the dialplan's guard was quicker; normal
     │   └── ApplicationReplaced   another service took our application's name
-    └── AmiError                  any other failure of AMI
-        ├── AmiUnreachable        nobody answers, or the connection broke
-        ├── AmiTimeout            no answer to an action in time: Asterisk hangs
-        ├── AmiRefused            wrong user or secret, or the address is not permitted
-        ├── AmiActionFailed       Asterisk answered `Response: Error`
-        └── UnsafeValue           a value with CR or LF, which would smuggle in another header or action
+    ├── AmiError                  any other failure of AMI
+    │   ├── AmiUnreachable        nobody answers, or the connection broke
+    │   ├── AmiTimeout            no answer to an action in time: Asterisk hangs
+    │   ├── AmiRefused            wrong user or secret, or the address is not permitted
+    │   ├── AmiActionFailed       Asterisk answered `Response: Error`
+    │   └── UnsafeValue           a value with CR or LF, which would smuggle in another header or action
+    └── AgiError                  who asks by FastAGI is no Asterisk of ours, or does not take its answer
+        ├── AgiCannotListen       the port is taken, or the address is not ours
+        └── AgiHungUp             the call does not wait any more; normal
 
 The text of each is one sentence for the admin, saying what to do where something can be done. The library's
 own exception is its `__cause__`.
@@ -52,6 +56,10 @@ class AsteriskTooOld(AriError):
     """The version is older than the oldest we support."""
 
 
+class AsteriskLacks(AriError):
+    """A module that calls need is not loaded, or an action of AMI is not there for our user."""
+
+
 class ChannelGone(AriError):
     """HTTP 404 for a channel: it has been hung up. Normal."""
 
@@ -86,6 +94,18 @@ class AmiActionFailed(AmiError):
 
 class UnsafeValue(AmiError, ValueError):
     """A header's name or value holds CR or LF."""
+
+
+class AgiError(AsteriskError):
+    """Who asks by FastAGI sends what no call sends, or does not take its answer."""
+
+
+class AgiCannotListen(AgiError):
+    """The address to be asked at cannot be listened on."""
+
+
+class AgiHungUp(AgiError):
+    """The caller has hung up, or the dialplan's guard was quicker. Normal."""
 
 
 def network_reason(error: BaseException) -> str:

@@ -37,6 +37,10 @@ class NotAPlan(ValueError):
 LATE_MARGIN_SECONDS = 1.0
 """How much longer than the latest exact end the dialplan's own time for a watched ring step is."""
 
+SHORTEST_SECONDS = 1.1
+"""Of a ring step, of which the dialplan takes a tenth off: `Dial()` before 20.17 and 22.7 knows whole seconds only, and
+takes less than one for no limit at all."""
+
 
 def encode(steps: tuple[Step, ...], *, watched: bool = False) -> str:
     """The steps as `CK_PLAN` holds them. Raises NotAPlan if a value has characters of the dialplan's syntax.
@@ -65,7 +69,8 @@ def _fields(step: Step, rung: dict[str, int], watched: bool) -> list[str]:
                 _seconds(step.seconds),
                 step.on_busy,
             ]
-            late = step.start_seconds + LATE_MARGIN_SECONDS if watched else 0.0
+            short = max(0.0, SHORTEST_SECONDS - step.seconds)
+            late = step.start_seconds + LATE_MARGIN_SECONDS if watched else short
             return [*head, *_diversion(step.diversion), _seconds(step.start_seconds), _seconds(late)]
         case Forward():
             head = ["forward", _checked(step.dial), _seconds(step.seconds), _seconds(step.progress_seconds)]

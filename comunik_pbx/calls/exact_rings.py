@@ -18,8 +18,8 @@ import structlog
 
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import AriError, ChannelGone
-from comunik_pbx.calls.ring_watch import FIRST_LOOK_SECONDS, Look, RingWatch, RungEnough, Wait
-from comunik_pbx.forwarding.steps import Ring, Step
+from comunik_pbx.calls.ring_watch import FIRST_LOOK_SECONDS, Look, RingWatch, RungEnough, Silent, Wait
+from comunik_pbx.forwarding.steps import Forward, Ring, Step
 
 log = structlog.get_logger(__name__)
 
@@ -40,22 +40,29 @@ class _Watched:
 
     __slots__ = ("channel", "passes", "watch")
 
-    def __init__(self, channel: str, passes: int, steps: tuple[Step, ...]) -> None:
+    def __init__(self, channel: str, passes: int, watch: RingWatch) -> None:
         self.channel, self.passes = channel, passes
-        self.watch = RingWatch(steps)
+        self.watch = watch
 
 
 class ExactRings:
     """Watches the ring steps of the calls we decided. `run` is the task that ends them.
 
-    `lives` says whether a call (UNIQUEID, pass) has not ended, as far as is known.
+    `lives` says whether a call (UNIQUEID, pass) has not ended, as far as is known. `gives_up` is for an Asterisk whose
+    Dial() does not give up what shows no sign of life.
     """
 
     def __init__(
-        self, ari: AriClient, lives: Callable[[str, int], bool], *, clock: Callable[[], float] = time.monotonic
+        self,
+        ari: AriClient,
+        lives: Callable[[str, int], bool],
+        *,
+        gives_up: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ari = ari
         self._lives = lives
+        self._gives_up = gives_up
         self._clock = clock
         self._due: list[tuple[float, int, bool, _Watched]] = []  # a heap
         self._order = itertools.count()
@@ -64,7 +71,7 @@ class ExactRings:
 
     def begin(self, channel: str, passes: int, steps: tuple[Step, ...]) -> None:
         """A plan was handed over just now."""
-        one = _Watched(channel, passes, steps)
+        one = _Watched(channel, passes, RingWatch(steps, gives_up=self._gives_up))
         self._later(one, one.watch.begun())
 
     def _later(self, one: _Watched, wait: Wait | None) -> None:
@@ -102,11 +109,14 @@ class ExactRings:
                 self._later(one, Wait(0.0))
                 return
             ring = one.watch.ringing(look) if at_legs and look.rang is None else None
-            if ring is not None and "Ringing" in (await self._legs(ring, linked)).values():
+            if ring is not None and "Ringing" in (await self._legs(ring.endpoints, linked)).values():
                 one.watch.leg_rings(look)
             after = one.watch.looked(look)
             if isinstance(after, RungEnough):
-                await self._end(after.ring, linked, one.channel)
+                await self._end(after.ring.endpoints, linked, one.channel, "no_answer")
+                after = one.watch.begun()
+            elif isinstance(after, Silent):
+                await self._end(_endpoints(after.step), linked, one.channel, "timeout")
                 after = one.watch.begun()
             self._later(one, after)
         except ChannelGone:
@@ -134,9 +144,9 @@ class ExactRings:
             raise AriError(f"EVAL() gave {'|'.join(said)!r}") from None
         return look, linked
 
-    async def _legs(self, ring: Ring, linked: str) -> dict[str, str]:
-        """The legs of a ring step (UNIQUEID), with their states: its endpoints' channels that belong to the call."""
-        found = await asyncio.gather(*(self._ari.endpoints.channels(endpoint) for endpoint in ring.endpoints))
+    async def _legs(self, endpoints: tuple[str, ...], linked: str) -> dict[str, str]:
+        """The legs of a step (UNIQUEID), with their states: its endpoints' channels that belong to the call."""
+        found = await asyncio.gather(*(self._ari.endpoints.channels(endpoint) for endpoint in endpoints))
         legs = dict.fromkeys(channel for channels in found for channel in channels)
         said = await asyncio.gather(*(self._leg(leg) for leg in legs))
         return {leg: state for leg, (its, state) in zip(legs, said, strict=True) if its == linked}
@@ -148,19 +158,27 @@ class ExactRings:
             return "", ""
         return its, state
 
-    async def _end(self, ring: Ring, linked: str, call: str) -> None:
+    async def _end(self, endpoints: tuple[str, ...], linked: str, call: str, reason: str) -> None:
+        """End the legs: Q.850 cause 19 (`no_answer`), Dial() says NOANSWER; 18 (`timeout`), it says CHANUNAVAIL."""
         began = self._clock()
-        legs = await self._legs(ring, linked)
+        legs = await self._legs(endpoints, linked)
         if "Up" in legs.values():
             return
         if self._clock() - began > STALE_SECONDS:
             log.warning("legs could not be looked at in time: left to the dialplan", call=call)
             return
-        await asyncio.gather(*(self._hangup(leg) for leg in legs))
+        await asyncio.gather(*(self._hangup(leg, reason) for leg in legs))
 
-    async def _hangup(self, leg: str) -> None:
+    async def _hangup(self, leg: str, reason: str) -> None:
         with contextlib.suppress(ChannelGone):
-            await self._ari.channels.hangup(leg, reason="no_answer")  # Q.850 cause 19: Dial() says NOANSWER
+            await self._ari.channels.hangup(leg, reason=reason)
+
+
+def _endpoints(step: Ring | Forward) -> tuple[str, ...]:
+    """The PJSIP endpoints of a step's legs: `PJSIP/+336…@carrier` and `PJSIP/carrier/sip:…` are carrier's."""
+    if isinstance(step, Ring):
+        return step.endpoints
+    return (step.dial.split("/")[1].rpartition("@")[2],)
 
 
 def _seconds(milliseconds: str) -> float | None:

@@ -1,6 +1,6 @@
 """The interception: a call enters Stasis, is decided, and goes back to the dialplan with its plan.
 
-    StasisStart → Call → plan(…) → a hand-over variable → continue to comunik-execute, which makes it CK_PLAN
+    StasisStart → decide → a hand-over variable → continue to comunik-execute, which makes it CK_PLAN
 
 On the same socket the dialplan tells how calls end: `ended` instead of `incoming`, from the hangup handler.
 
@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -21,16 +21,12 @@ import structlog
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.ari_events import Channel, Connected, Disconnected, StasisStart, Unreadable
 from comunik_pbx.asterisk.errors import AriError, ChannelGone, ChannelNotInStasis
-from comunik_pbx.asterisk.plan_encoding import encode
-from comunik_pbx.calls.caller import caller
+from comunik_pbx.calls.deciding import Decide, Decided, Decisions
 from comunik_pbx.calls.figures import DecisionFigures, Fallen
 from comunik_pbx.calls.queues import CallQueues
 from comunik_pbx.calls.records import Records
 from comunik_pbx.calls.snapshot import SnapshotSource
-from comunik_pbx.forwarding.call import Call
-from comunik_pbx.forwarding.directory import Directory
-from comunik_pbx.forwarding.plan import Plan, Usage, plan
-from comunik_pbx.forwarding.rules import Rules
+from comunik_pbx.forwarding.plan import plan
 from comunik_pbx.forwarding.steps import Ring, Step
 
 log = structlog.get_logger(__name__)
@@ -59,22 +55,11 @@ EXECUTOR = "comunik-execute"
 RING_AT_ONCE = "*"
 """Before the number of the variable: the plan begins with the ringing of one phone, which the dialplan does at once."""
 
-Decide = Callable[[Call, Directory, Rules, datetime, Mapping[str, Usage]], Plan]
-
 
 class _Reconcile(msgspec.Struct, frozen=True):
     """Look at what stands in Asterisk now; `ends_missed`: the ends of calls may have been missed too."""
 
     ends_missed: bool = True
-
-
-class _Decided(msgspec.Struct, frozen=True):
-    """What is handed over (`7.1/1!PLAN`), RING_AT_ONCE if it may begin so, of which pass it is, and its steps."""
-
-    handover: str
-    start: str
-    passes: int
-    steps: tuple[Step, ...]
 
 
 class _Entered(msgspec.Struct, frozen=True):
@@ -92,9 +77,9 @@ class Interception:
     fallback plan for it; beyond `most_given_back` of those it is left to the dialplan's guard.
 
     `rings` is told of each plan handed over (UNIQUEID, pass, steps): it will end the ringing exactly, so the dialplan
-    should not; without it the dialplan does. `on_end` gets the dialplan's report of each call that ends. `on_missed` is
-    called when there may be one that was not told: a caller who comes in again. `on_connected` after each connection,
-    when there may be many.
+    should not; without it the dialplan does. `on_end` gets the dialplan's report of each call that ends that
+    we decided. `on_missed` is called when the end of another will not be told: one that did not get our plan, or
+    the first of a caller who comes in again. `on_connected` is called after each connection.
 
     `connected` says whether the event socket stands, `tried_at` when it was last opened, lost or tried in vain
     (monotonic seconds).
@@ -112,19 +97,19 @@ class Interception:
         on_end: Callable[[str], None] = lambda report: None,
         on_missed: Callable[[], None] = lambda: None,
         on_connected: Callable[[], None] = lambda: None,
+        figures: DecisionFigures | None = None,
         decide: Decide = plan,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._ari = ari
-        self._snapshot = snapshot
         self._records = records
         self._rings = rings
         self._on_end = on_end
         self._on_missed = on_missed
         self._on_connected = on_connected
-        self._decide = decide
+        self._decisions = Decisions(snapshot, records, watched=rings is not None, decide=decide, clock=clock)
         self._clock = clock
-        self.figures = DecisionFigures()
+        self.figures = DecisionFigures() if figures is None else figures
         self._calls: CallQueues[_Entered] = CallQueues(self._entered, most_calls=most_calls)
         self._given_back: CallQueues[str] = CallQueues(self._give_back, most_calls=most_given_back, most_events=1)
         self._reconciling: CallQueues[_Reconcile] = CallQueues(self._reconcile, most_calls=1, most_events=1)
@@ -187,11 +172,16 @@ class Interception:
         if self._seen_since is not None:
             self._seen_since.add(channel.id)
         if not self._calls.put(channel.id, _Entered(channel, args, time.monotonic())):
-            self.figures.fallen[Fallen.OVERLOAD] += 1
+            self._fell(Fallen.OVERLOAD)
             refused = self.figures.fallen[Fallen.OVERLOAD]
             if refused & (refused - 1) == 0:  # 1, 2, 4, 8 …: a flood must not flood the log too
                 log.error("too many calls at once: they go by their fallback plans", refused=refused)
             self._given_back.put(channel.id, channel.id)
+
+    def _fell(self, why: Fallen) -> None:
+        """A call goes by its fallback plan, and nobody will tell us its end."""
+        self.figures.fallen[why] += 1
+        self._on_missed()
 
     @property
     def undecided(self) -> int:
@@ -207,62 +197,38 @@ class Interception:
     async def _entered(self, event: _Entered) -> None:
         channel_id = event.channel.id
         if time.monotonic() - event.at > GUARD_SECONDS:
-            self.figures.fallen[Fallen.LATE] += 1
+            self._fell(Fallen.LATE)
             return  # the guard has taken it
         try:
-            decided = self._decided(event.channel, event.args)
+            decided = self._decisions.decide(channel_id, event.args, event.channel.caller.number)
+            if decided.passes > 1:
+                self._on_missed()
         except Exception:
             log.exception("a call could not be decided: given back to the dialplan", call=channel_id, args=event.args)
             decided = None
         try:
             if decided is None:
-                self.figures.fallen[Fallen.FAULT] += 1
+                self._fell(Fallen.FAULT)
                 await self._ari.channels.continue_(channel_id)
                 return
             turn = next(self._turns)
             await self._ari.channels.continue_with(
                 channel_id,
                 HANDOVER.format(turn),
-                decided.handover,
+                f"{channel_id}/{decided.passes}!{decided.encoded}",
                 context=EXECUTOR,
-                extension=f"{decided.start}{turn}",
+                extension=f"{_start(decided)}{turn}",
                 priority=1,
             )
             if self._rings is not None:
                 self._rings(channel_id, decided.passes, decided.steps)
             self.figures.took(time.monotonic() - event.at)
         except (ChannelGone, ChannelNotInStasis) as normal:
-            self.figures.fallen[Fallen.LATE] += 1
+            self._fell(Fallen.LATE)
             log.debug("the call did not wait for its decision", call=channel_id, why=str(normal))
         except AriError as error:
-            self.figures.fallen[Fallen.ASTERISK] += 1
+            self._fell(Fallen.ASTERISK)
             log.warning("a decision did not reach Asterisk: left to the guard", call=channel_id, why=str(error))
-
-    def _decided(self, channel: Channel, args: list[str]) -> _Decided:
-        """Decide and open the record. The arguments are those of dialplan/."""
-        match args:
-            case ["incoming", called, endpoint, presentation, *further]:
-                passes, diverted_by, seen, sent_by = (*further, *("", "", "", "")[len(further) :])[:4]
-            case _:
-                raise ValueError(
-                    f"Stasis() needs incoming,CALLED,ENDPOINT,PRESENTATION,PASS,DIVERTED,SEEN,SENT_BY and got {args}"
-                )
-        snapshot, now = self._snapshot(), self._clock()
-        directory = snapshot.directory
-        call = Call(
-            caller=caller(directory, endpoint, channel.caller.number, presentation),
-            called=called,
-            diverted_by=_numbers(diverted_by),
-            passed=_numbers(seen)[:-1],  # the last is what is called now
-            sent_by=directory.by_endpoint.get(sent_by),
-        )
-        decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
-        encoded = encode(decision.steps, watched=self._rings is not None)
-        self._records.decided(channel.id, call, decision, now, nth := int(passes or 1))
-        at_once = nth == 1 and decision.steps and _rings_one_phone(decision.steps[0])
-        if nth > 1:
-            self._on_missed()
-        return _Decided(f"{channel.id}/{nth}!{encoded}", RING_AT_ONCE if at_once else "", nth, decision.steps)
 
     async def _reconcile(self, event: _Reconcile) -> None:
         """Events while we were away are lost: decide whoever waits in our application, close records of who is gone."""
@@ -293,10 +259,7 @@ class Interception:
             log.info("calls ended while we were away", calls=missing)
 
 
-def _rings_one_phone(step: Step) -> bool:
-    return isinstance(step, Ring) and len(step.endpoints) == 1 and step.diversion is None
-
-
-def _numbers(joined: str) -> tuple[str, ...]:
-    """Numbers as the dialplan joins them: `+33170000101&102`."""
-    return tuple(number for number in joined.split("&") if number)
+def _start(decided: Decided) -> str:
+    """RING_AT_ONCE if the plan may begin so."""
+    first = decided.steps[0] if decided.steps and decided.passes == 1 else None
+    return RING_AT_ONCE if isinstance(first, Ring) and len(first.endpoints) == 1 and first.diversion is None else ""

@@ -7,7 +7,6 @@ a service that dies in between collects them again.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
@@ -24,7 +23,13 @@ KEPT = "comunik-ended"
 RETRY_SECONDS = 5.0
 
 COLLECT_SECONDS = 60.0
-"""They are collected so often, too: of calls that we did not decide nobody tells the end."""
+"""They are collected so often in any case."""
+
+ATTENTIVE_SECONDS = 120.0
+"""So long after the newest call of which nobody will tell the end …"""
+
+SOON_SECONDS = 2.0
+"""… they are collected so often."""
 
 DELETE_SECONDS = 10.0
 """Those stored are deleted together: a connection to AMI for each would cost more than the call."""
@@ -36,7 +41,8 @@ LEAVE_SECONDS = 1.0
 class KeptEnds:
     """Collects and deletes them.
 
-    `ended` takes one end as headers, names in lower case, and says whether it could be read.
+    `ended` takes one end as the headers of its report, names in lower case, and says whether it could be read.
+    `on_collected` is called whenever all have been taken.
     """
 
     def __init__(
@@ -44,16 +50,18 @@ class KeptEnds:
         database: FallbackDatabase,
         ended: Callable[[Mapping[str, str]], bool],
         *,
+        on_collected: Callable[[], None] = lambda: None,
         retry_seconds: float = RETRY_SECONDS,
         delete_seconds: float = DELETE_SECONDS,
     ) -> None:
         self._database = database
         self._retry_seconds = retry_seconds
         self._delete_seconds = delete_seconds
-        self._collected_at = time.monotonic()
         self._ended = ended
+        self._on_collected = on_collected
         self._collect = False
         self._at_once = asyncio.Event()
+        self._collect_at = self._attentive_until = 0.0  # of the event loop's clock
         self._stored: set[str] = set()
         self._due = asyncio.Event()
         self._collected = asyncio.Event()
@@ -63,6 +71,14 @@ class KeptEnds:
         """Wait until they have been collected: the channels (UNIQUEID) of the calls found the last time."""
         await self._collected.wait()
         return self._channels
+
+    def attend(self) -> None:
+        """Some will end unheard."""
+        now = asyncio.get_running_loop().time()
+        if self._attentive_until < now + SOON_SECONDS:
+            self._at_once.set()
+            self._due.set()
+        self._attentive_until = now + ATTENTIVE_SECONDS
 
     def collect(self) -> None:
         """There may be some that were not heard."""
@@ -89,14 +105,17 @@ class KeptEnds:
             raise
 
     async def _run(self) -> None:
+        clock = asyncio.get_running_loop().time
+        self._collect_at = clock() + COLLECT_SECONDS
         while True:
-            left = self._collected_at + COLLECT_SECONDS - time.monotonic()
+            attentive = clock() < self._attentive_until
+            collect_at = min(self._collect_at, clock() + SOON_SECONDS) if attentive else self._collect_at
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, left)):
+                async with asyncio.timeout_at(collect_at):
                     await self._due.wait()
-                async with asyncio.timeout(self._delete_seconds):
+                async with asyncio.timeout(SOON_SECONDS if attentive else self._delete_seconds):
                     await self._at_once.wait()
-            if time.monotonic() >= self._collected_at + COLLECT_SECONDS:
+            if clock() >= collect_at:  # however often records are stored meanwhile
                 self.collect()
             self._at_once.clear()
             self._due.clear()
@@ -111,7 +130,7 @@ class KeptEnds:
     async def _once(self) -> None:
         if self._collect:
             self._collect = False
-            self._collected_at = time.monotonic()
+            self._collect_at = asyncio.get_running_loop().time() + COLLECT_SECONDS
             try:
                 found = await self._database.db_get_tree(KEPT)
             except AsteriskError:
@@ -130,6 +149,7 @@ class KeptEnds:
             self._channels = channels
             if not self._collect:  # asked for once more meanwhile
                 self._collected.set()
+                self._on_collected()
         keys = sorted(self._stored)
         await self._database.db_write(KEPT, [(key, None) for key in keys])
         self._stored.difference_update(keys)

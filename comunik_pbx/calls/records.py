@@ -5,7 +5,7 @@ decided alone (service away, or too slow) has its record from that report alone.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from comunik_pbx.asterisk.plan_encoding import NotAPlan, decode
 from comunik_pbx.calls.call_end import CallEnd, Decided, StepOutcome
 from comunik_pbx.calls.caller import caller
 from comunik_pbx.calls.snapshot import SnapshotSource
-from comunik_pbx.calls.usage import ForwardUsage, forwarders
+from comunik_pbx.calls.usage import ForwardUsage, Rounds, forwarders
 from comunik_pbx.forwarding.call import Call
 from comunik_pbx.forwarding.explain import step_json, trace_json
 from comunik_pbx.forwarding.plan import Plan, TraceEntry
@@ -94,6 +94,7 @@ class Records:
         self._open: OrderedDict[str, CallRecord] = OrderedDict()
         self._ended: OrderedDict[str, CallRecord] = OrderedDict()
         self.usage = ForwardUsage()
+        self.rounds = Rounds()
         self.counted: Counter[tuple[str, str]] = Counter()
 
     def __len__(self) -> int:
@@ -105,7 +106,7 @@ class Records:
         if record_id in self._ended:
             return  # its end was told before its beginning
         if (before := self._open.pop(record_id, None)) is not None:
-            self.usage.end(forwarders(before.steps), (), now)
+            self._released(before, (), now)
         elif len(self._open) >= self._most_open:
             self._close_unknown(next(iter(self._open)), now)
         record = CallRecord(
@@ -118,7 +119,9 @@ class Records:
             trace=plan.trace,
         )
         self._open[record_id] = record
-        self.usage.begin(forwarders(plan.steps), now)
+        if by := forwarders(plan.steps):
+            self.usage.begin(by, now)
+            self.rounds.begin(call, now)
         self._sink.put(record)
 
     def lives(self, channel: str, passes: int) -> bool:
@@ -138,7 +141,7 @@ class Records:
                 self._close_unknown(earlier, now)
         # A record closed as unknown a moment ago is completed, if its end is told after all.
         record = self._closed(end, opened or known, min(end.ended_at or now, now))
-        self.usage.end(forwarders(opened.steps) if opened else (), _forwarded(record), now)
+        self._released(opened, _forwarded(record), now)
         self._remember(record)
         return record
 
@@ -151,8 +154,15 @@ class Records:
 
     def _close_unknown(self, record_id: str, now: datetime) -> None:
         opened = self._open.pop(record_id)
-        self.usage.end(forwarders(opened.steps), (), now)
+        self._released(opened, (), now)
         self._remember(msgspec.structs.replace(opened, ended_at=now, status=UNKNOWN))
+
+    def _released(self, opened: CallRecord | None, forwarded: Iterable[str], now: datetime) -> None:
+        """A call that may have been counted as it was `opened` counts no more; `forwarded` forwarded it."""
+        by = forwarders(opened.steps) if opened else ()
+        self.usage.end(by, forwarded, now)
+        if opened and by:
+            self.rounds.end(opened.call)
 
     def _remember(self, record: CallRecord) -> None:
         self.counted[record.decided.value, record.status if record.status in _STATUSES else "other"] += 1

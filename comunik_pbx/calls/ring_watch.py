@@ -9,7 +9,7 @@ first leg that rings, for all legs of the step: who calls hears N rings, whichev
 
 import msgspec
 
-from comunik_pbx.forwarding.steps import Ring, Step
+from comunik_pbx.forwarding.steps import Forward, Ring, Step
 
 EARLY_SECONDS = 0.1
 """So much less than N rings, so that ring N+1 never starts."""
@@ -53,19 +53,31 @@ class RungEnough(msgspec.Struct, frozen=True):
     ring: Ring
 
 
+class Silent(msgspec.Struct, frozen=True):
+    """The legs of this step have shown no sign of life for too long, and are to be given up."""
+
+    step: Ring | Forward
+
+
 class RingWatch:
-    """The ring steps of one call's plan."""
+    """The ring steps of one call's plan.
 
-    __slots__ = ("_looks", "_rang", "steps")
+    With `gives_up` also those of trunks, and what shows no sign of life is given up: for an Asterisk whose Dial()
+    cannot (before 20.7 and 21.2).
+    """
 
-    def __init__(self, steps: tuple[Step, ...]) -> None:
+    __slots__ = ("_gives_up", "_looks", "_rang", "steps")
+
+    def __init__(self, steps: tuple[Step, ...], *, gives_up: bool = False) -> None:
         self.steps = steps
+        self._gives_up = gives_up
         self._looks: dict[int, int] = {}
         self._rang: dict[int, float] = {}  # by step: when a leg was seen to ring, seconds after Dial() began
 
     def begun(self) -> Wait | None:
         """When to look first; None if nothing rings."""
-        return Wait(FIRST_LOOK_SECONDS) if any(isinstance(step, Ring) for step in self.steps) else None
+        kinds = Ring | Forward if self._gives_up else Ring
+        return Wait(FIRST_LOOK_SECONDS) if any(isinstance(step, kinds) for step in self.steps) else None
 
     def ringing(self, look: Look) -> Ring | None:
         """The ring step whose phones are being called."""
@@ -80,8 +92,23 @@ class RingWatch:
         first = self._looks.get(look.step, 0) <= 1 and look.progressed is not None
         self._rang.setdefault(look.step, (look.progressed or 0.0) if first else look.elapsed)
 
-    def looked(self, look: Look) -> Wait | RungEnough | None:
+    def looked(self, look: Look) -> Wait | RungEnough | Silent | None:
         """What to do after a look; None: nothing rings any more that we have to end."""
+        wait = self._rings(look)
+        if not self._gives_up or isinstance(wait, RungEnough):
+            return wait
+        step = self.steps[look.step - 1] if look.dialling and 0 < look.step <= len(self.steps) else None
+        if isinstance(step, Ring | Forward) and look.rang is None and look.progressed is None:
+            most = step.start_seconds if isinstance(step, Ring) else step.progress_seconds
+            if look.elapsed >= most:
+                return Silent(step)
+            left = most - look.elapsed
+            return Wait(left if wait is None else min(left, wait.seconds), wait is not None and wait.at_legs)
+        if wait is None and any(isinstance(one, Ring | Forward) for one in self.steps[look.step :]):
+            return Wait(FIRST_LOOK_SECONDS if not look.dialling else 1.0)
+        return wait
+
+    def _rings(self, look: Look) -> Wait | RungEnough | None:
         ring = self.ringing(look)
         # A step that is not being dialled is yet to be: before it who calls may hear an announcement.
         coming = self.steps[look.step if look.dialling else max(0, look.step - 1) :]

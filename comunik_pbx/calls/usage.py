@@ -1,8 +1,10 @@
-"""Forwarded calls to outside, counted per extension for its limits (design: at a time, and per day)."""
+"""Forwarded calls to outside, counted: by extension for its limits (at a time, and per day), by caller for loops."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
+from comunik_pbx.forwarding.call import Call, Caller
 from comunik_pbx.forwarding.plan import Usage
 from comunik_pbx.forwarding.steps import Forward, Step
 
@@ -65,3 +67,36 @@ class ForwardUsage:
 
 
 _NONE = Usage()
+
+
+LOOP_SECONDS = 60.0
+"""How long a call that goes round may take for its rounds: as long as an outside leg may ring by default."""
+
+
+class Rounds:
+    """Calls in progress that may be forwarded outside, by the outside number that calls and by what it calls.
+
+    A carrier that takes Diversion headers away sends a call back as if it were a new one: the same number calls the
+    same extension again and again, each time before the call before it has ended.
+    """
+
+    def __init__(self) -> None:
+        self._begun: dict[tuple[str, str], deque[datetime]] = {}
+
+    def of(self, caller: Caller, called: str, now: datetime) -> int:
+        """How many there are that began within `LOOP_SECONDS`; none of inside callers and unknown numbers."""
+        begun = self._begun.get((caller.number or "", called), ()) if caller.extension is None else ()
+        return sum((now - at).total_seconds() < LOOP_SECONDS for at in begun)
+
+    def begin(self, call: Call, now: datetime) -> None:
+        """Such a call began."""
+        if call.caller.number and call.caller.extension is None:
+            self._begun.setdefault((call.caller.number, call.called), deque()).append(now)
+
+    def end(self, call: Call) -> None:
+        """Such a call ended: the oldest of its kind, which comes to the same."""
+        key = (call.caller.number or "", call.called)
+        if begun := self._begun.get(key):
+            begun.popleft()
+            if not begun:
+                del self._begun[key]

@@ -1,5 +1,6 @@
 """What `init` and the sandbox give Asterisk to include: dialplan/, as the configuration says, and the default plans."""
 
+import re
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -22,10 +23,16 @@ _HEAD = """\
 
 DEFAULT_PLANS = "default-plans.conf"
 
+FASTAGI = "fastagi.conf"
+"""Added to incoming.conf where calls ask by AGI, so that one file says how they come in."""
+
+_STASIS = re.compile(r"(?<=,)Stasis\(comunik-pbx,.*\)$", re.MULTILINE)
+"""The priority of incoming.conf that FastAGI stands in for."""
+
 
 def dialplan(config: Config) -> dict[str, str]:
     """The files of `comunik/`, by name."""
-    sources = [source for source in sorted(packaged("dialplan").glob("*.conf")) if source.name != DEFAULT_PLANS]
+    sources = [s for s in sorted(packaged("dialplan").glob("*.conf")) if s.name not in (DEFAULT_PLANS, FASTAGI)]
     return {source.name: _adapted(source, config) for source in sources} | {
         DEFAULT_PLANS: default_plans(config.directory)
     }
@@ -51,8 +58,20 @@ def _adapted(source: Path, config: "Config") -> str:
         if config.announce_forward:
             text = text.replace("Set(CK_ANNOUNCE=no)", "Set(CK_ANNOUNCE=yes)")
     if source.name == "incoming.conf":
-        text = text.replace("<= 5 + 1]", f"<= {config.directory.max_hops} + 1]")
+        text = text.replace("<= 5]", f"<= {config.directory.max_hops}]")
+        if config.agi.listen:
+            entry = source.with_name(FASTAGI).read_text(encoding="utf-8")
+            entry = entry.replace("agi://127.0.0.1:4573/", f"agi://{_asked_at(config.agi.listen)}/")
+            text = _STASIS.sub("Goto(comunik-agi,${CK_CALLED},1)", text) + "\n" + entry
+    if source.name == "record.conf" and not config.asterisk.ari:
+        text = text.replace("?Stasis:NoOp)", "?NoOp:NoOp)")  # nobody is told: it is collected from AstDB
     return text
+
+
+def _asked_at(listen: tuple[str, int]) -> str:
+    """Where Asterisk reaches what listens: on every address means on loopback too."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen[0], listen[0])  # noqa: S104
+    return f"[{host}]:{listen[1]}" if ":" in host else f"{host}:{listen[1]}"
 
 
 def default_plans(directory: Directory) -> str:

@@ -59,7 +59,7 @@ def init(
     for file in _files(directory, loaded):
         _write(directory, file, force)
     _copy_sounds(directory, force)
-    typer.echo(_left_to_do(directory, own))
+    typer.echo(_left_to_do(directory, own, loaded.asterisk.ari))
 
 
 def _own_config(directory: Path, named: Path | None) -> Path | None:
@@ -120,9 +120,10 @@ def _files(directory: Path, config: "Config") -> Iterator[File]:
         "writable": str(Path(config.store_url.removeprefix("sqlite:///")).parent),
         "protect_home": "read-only" if directory.is_relative_to("/home") else "yes",
     }
-    yield File("asterisk/ari.conf", _filled("ari.conf", values), SECRET)
+    if asterisk.ari:
+        yield File("asterisk/ari.conf", _filled("ari.conf", values), SECRET)
+        yield File("asterisk/http.conf", _filled("http.conf", values))
     yield File("asterisk/manager.conf", _filled("manager.conf", values), SECRET)
-    yield File("asterisk/http.conf", _filled("http.conf", values))
     yield File("comunik-pbx.service", _filled("comunik-pbx.service", values))
 
 
@@ -180,7 +181,15 @@ def _link(source: Path, name: str) -> str:
     return "" if source == target else f" Let Asterisk read it: ln -s {source} {target}"
 
 
-def _left_to_do(directory: Path, own: Path) -> str:
+def _left_to_do(directory: Path, own: Path, ari: bool) -> str:
+    of_ari = (
+        f"""
+   In ari.conf:      enabled = yes under [general], and #include "comunik-pbx/ari.conf"
+   In http.conf:     what {directory}/asterisk/http.conf says"""
+        if ari
+        else ""
+    )
+    again = "Then restart Asterisk once (http.conf), or: " if ari else "Then: "
     return f"""
 Three things are left to do:
 
@@ -192,11 +201,9 @@ Three things are left to do:
        exten => _X.,1,Goto(comunik-incoming,${{EXTEN}},1)
 
 2. Access to Asterisk.{_link(directory / "asterisk", "comunik-pbx")}
-   In ari.conf:      enabled = yes under [general], and #include "comunik-pbx/ari.conf"
-   In manager.conf:  enabled = yes under [general], and #include "comunik-pbx/manager.conf"
-   In http.conf:     what {directory}/asterisk/http.conf says
+   In manager.conf:  enabled = yes under [general], and #include "comunik-pbx/manager.conf"{of_ari}
    The files with secrets are mode 640: chgrp -R asterisk {directory}
-   Then restart Asterisk once (http.conf), or: asterisk -rx "core reload"
+   {again}asterisk -rx "core reload"
 
 3. Your users and the service. Edit {own}, then
        comunik-pbx check --live --config {own}

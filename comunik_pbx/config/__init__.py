@@ -7,7 +7,7 @@ against everything. A configuration is never changed: a reload loads another.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from comunik_pbx.config.checking import Checker
+from comunik_pbx.config.checking import Checker, Network
 from comunik_pbx.config.hints import hint
 from comunik_pbx.config.loading import find, read
 from comunik_pbx.config.problems import ConfigError, ConfigProblems, NoConfig, Problem
@@ -15,6 +15,7 @@ from comunik_pbx.forwarding.directory import Directory
 from comunik_pbx.forwarding.rules import Rules
 
 __all__ = [
+    "Agi",
     "Asterisk",
     "Config",
     "ConfigError",
@@ -30,7 +31,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Asterisk:
-    """How to reach Asterisk. `ari_url` has no trailing slash; passwords are empty if loaded without secrets."""
+    """How to reach Asterisk. `ari_url` has no trailing slash; passwords are empty if loaded without secrets.
+
+    `ari` says whether it offers ARI at all.
+    """
 
     ari_url: str
     ari_user: str
@@ -39,6 +43,15 @@ class Asterisk:
     ami_port: int
     ami_user: str
     ami_password: str = field(repr=False)
+    ari: bool = True
+
+
+@dataclass(frozen=True)
+class Agi:
+    """Where calls ask by FastAGI: `listen` is host and port, None if they do not; `allow` are who may."""
+
+    listen: tuple[str, int] | None = None
+    allow: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,7 @@ class Config:
 
     `files` are all files read, the main one first. `store_url` is absolute (`sqlite:////…`) and may hold a password.
     `metrics_listen` is host and port, None if metrics are not offered. `default_rules` are those of
-    `[extensions.X.forward.KIND]`. `notes` are worth telling, but not wrong.
+    `[extensions.X.forward.KIND]`. `notes` are worth telling, but not wrong. `origins` are the files of the keys.
     """
 
     path: Path
@@ -73,7 +86,13 @@ class Config:
     keep_days: int
     metrics_listen: tuple[str, int] | None = None
     portal: Portal = Portal()
+    agi: Agi = Agi()
     notes: tuple[str, ...] = ()
+    origins: dict[tuple[str, ...], Path] = field(default_factory=dict, repr=False)
+
+    def file_of(self, key: tuple[str, ...]) -> Path:
+        """The file that gives this key, or the nearest table above it."""
+        return next((self.origins[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self.origins), self.path)
 
 
 def load(path: Path, *, secrets: bool = True) -> Config:
@@ -93,6 +112,7 @@ def load(path: Path, *, secrets: bool = True) -> Config:
     store_url = checker.store_url()
     ari_url = checker.ari_url()
     metrics_listen, portal_listen = checker.metrics_listen(), checker.portal_listen()
+    agi = Agi(checker.agi_listen(), checker.agi_allow())
     if written.problems or checker.general is None or directory is None:
         order = {str(file): place for place, file in enumerate(written.files)}
         raise ConfigProblems(sorted(written.problems, key=lambda problem: order.get(problem.file, len(order))))
@@ -110,6 +130,7 @@ def load(path: Path, *, secrets: bool = True) -> Config:
             ami_port=asterisk.ami_port,
             ami_user=asterisk.ami_user,
             ami_password=passwords[1],
+            ari=asterisk.ari,
         ),
         store_url=store_url,
         directory=directory,
@@ -124,5 +145,7 @@ def load(path: Path, *, secrets: bool = True) -> Config:
             dial_context=checker.portal.dial_context,
             trusted_proxies=tuple(checker.portal.trusted_proxies),
         ),
+        agi=agi,
         notes=tuple(written.notes),
+        origins=dict(written.origins),
     )

@@ -28,6 +28,8 @@ from comunik_pbx.forwarding.saving import read_destination, refusal_to_save
 
 T = TypeVar("T", bound=settings.Table)
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 class Checker:
     """One configuration being checked; `written.problems` grows."""
@@ -40,6 +42,7 @@ class Checker:
         known = [*settings.General.model_fields, *tables]
         self.general = self.table(settings.General, general, (), known)
         self.asterisk = self.section(settings.Asterisk, "asterisk")
+        self.agi = self.section(settings.Agi, "agi")
         self.store = self.section(settings.Store, "store")
         self.ringing = self.section(settings.Ringing, "ringing")
         self.forwarding = self.section(settings.Forwarding, "forwarding")
@@ -299,7 +302,9 @@ class Checker:
     # -- secrets and paths -------------------------------------------------------------------------------------
 
     def password(self, which: str) -> str:
-        """The password of `ari` or `ami`: from the environment, a file, or inline. Empty if there is a problem."""
+        """The password of `ari` or `ami`: from the environment, a file, or inline. Empty if wrong, or without ARI."""
+        if which == "ari" and not self.asterisk.ari:
+            return ""
         variable = f"COMUNIK_PBX_{which.upper()}_PASSWORD"
         inline: str | None = getattr(self.asterisk, f"{which}_password")
         file: str | None = getattr(self.asterisk, f"{which}_password_file")
@@ -360,15 +365,33 @@ class Checker:
 
     def portal_listen(self) -> tuple[str, int] | None:
         """Host and port of the portal."""
-        for place, network in enumerate(self.portal.trusted_proxies):
-            try:
-                ipaddress.ip_network(network, strict=False)
-            except ValueError:
-                right = settings.right(settings.Portal.model_fields["trusted_proxies"])
-                self.written.refuse(("portal", "trusted_proxies", f"[{place}]"), f'is "{network}"', right)
+        self._networks("portal", "trusted_proxies", self.portal)
+        if self.portal.dial_context and not self.asterisk.ari:
+            self.written.notes.append("portal.dial_context: without ARI (asterisk.ari) the keypad does not call")
         return self._listen("portal", self.portal)
 
-    def _listen(self, name: str, table: settings.Metrics | settings.Portal) -> tuple[str, int] | None:
+    def agi_listen(self) -> tuple[str, int] | None:
+        """Host and port where calls ask by FastAGI; refused if nothing could ask for a plan at all."""
+        if not self.asterisk.ari and self.agi.listen is None and self.written.complete:
+            right = 'true, or listen = "127.0.0.1:4573" under [agi]'
+            self.written.refuse(("asterisk", "ari"), "is false, and calls cannot ask by AGI either", right)
+        return self._listen("agi", self.agi)
+
+    def agi_allow(self) -> tuple[Network, ...]:
+        """Whose questions are heard."""
+        return self._networks("agi", "allow", self.agi)
+
+    def _networks(self, name: str, key: str, table: settings.Table) -> tuple[Network, ...]:
+        found: list[Network] = []
+        for place, network in enumerate(getattr(table, key)):
+            try:
+                found.append(ipaddress.ip_network(network, strict=False))
+            except ValueError:
+                right = settings.right(type(table).model_fields[key])
+                self.written.refuse((name, key, f"[{place}]"), f'is "{network}"', right)
+        return tuple(found)
+
+    def _listen(self, name: str, table: settings.Agi | settings.Metrics | settings.Portal) -> tuple[str, int] | None:
         if table.listen is None:
             return None
         host, _, port = table.listen.rpartition(":")

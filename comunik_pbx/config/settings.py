@@ -85,6 +85,11 @@ class General(Table):
 class Asterisk(Table):
     """`[asterisk]`: how to reach it. The service runs beside it, so loopback is the default."""
 
+    ari: bool = setting(
+        True,
+        right="true or false",
+        why="Whether Asterisk offers ARI. Without it calls ask by `[agi]`, and what begins with ari_ is not read.",
+    )
     ari_url: str = setting(
         "http://127.0.0.1:8088/ari",
         right="an address http://HOST:PORT/ari (or https://)",
@@ -116,6 +121,24 @@ class Asterisk(Table):
     )
     ami_password: str | None = setting(
         None, right="the password", why="Inline, for trials; then keep this file from other users.", min_length=1
+    )
+
+
+class Agi(Table):
+    """`[agi]`: the entry of calls on a PBX without ARI."""
+
+    listen: str | None = setting(
+        None,
+        shown="not offered",
+        right='an address and a port, such as "127.0.0.1:4573"',
+        why="Where calls ask for their plan by FastAGI; `comunik-pbx init` puts it in the place of Stasis().",
+        pattern=LISTEN,
+    )
+    allow: list[str] = setting(
+        ["127.0.0.0/8", "::1"],
+        shown='["127.0.0.0/8", "::1"]',
+        right='a list of addresses or networks, such as ["127.0.0.1"]',
+        why="Whose questions are heard: your Asterisk's alone, since AGI has no password.",
     )
 
 
@@ -169,7 +192,8 @@ class Forwarding(Table):
         5,
         unit="diversions",
         right="a whole number from 1 to 20",
-        why="A chain of forwards ends here: carriers refuse longer ones, and callers have given up.",
+        why="A chain of forwards ends here: carriers refuse longer ones, and callers have given up. So do one number's "
+        "calls that an extension sends outside within a minute: they may be one call going round.",
         ge=1,
         le=20,
     )
@@ -412,6 +436,7 @@ KINDS = ("always", "internal", "external")
 #: The tables that stand once in a configuration, by name, and those that stand once per name.
 TABLES: dict[str, type[Table]] = {
     "asterisk": Asterisk,
+    "agi": Agi,
     "store": Store,
     "ringing": Ringing,
     "forwarding": Forwarding,

@@ -41,7 +41,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     `diverted_by` are the numbers in its Diversion headers (RFC 5806), digits and `+`, newest first: among them our
     own DIDs if we forwarded this call ourselves and it came back. `passed` are the extensions and DIDs it has been
     to at this PBX already, oldest first: a phone's 302 begins a call anew. `sent_by` is the extension whose phone sent
-    the call to `called` so, None if none did.
+    the call to `called` so, None if none did. `repeats` is how many calls of the same outside number to the same
+    extension are being forwarded outside, begun a moment ago: one call, it may be, that goes round by a carrier which
+    takes Diversion headers away.
     """
 
     caller: Caller
@@ -49,3 +51,4 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     diverted_by: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     sent_by: str | None = None
+    repeats: int = 0

@@ -119,10 +119,11 @@ def words(entry: TraceEntry, origin: Origin, language: str = "en") -> str:
     french = language.startswith("fr")
     if isinstance(entry.why, Refusal):
         rule = _RULES_FR.get(entry.rule, entry.rule) if french else entry.rule
-        return _NOT_FOLLOWED[french].format(rule=rule, to=entry.to, why=entry.why.words(language))
+        to = "la messagerie" if french and entry.to == "voicemail" else entry.to
+        return _NOT_FOLLOWED[french].format(rule=rule, to=to, why=entry.why.words(language))
     return _WHY[entry.why][french].format(
         extension=entry.extension,
-        to=entry.to,
+        to="la messagerie" if french and entry.to == "voicemail" else entry.to,
         rings=entry.rings,
         seconds=entry.seconds,
         origin=_ORIGIN[origin][french],

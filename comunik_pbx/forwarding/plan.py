@@ -201,6 +201,8 @@ class _Decision:
 
     def used_up(self, extension: Extension) -> Refusal | None:
         """Why this extension may forward no more calls to outside now, None if it may."""
+        if self.call.repeats >= self.directory.max_hops:
+            return Refusal(RefusalCode.MAX_HOPS, str(self.directory.max_hops))
         used = self.usage.get(extension.number, UNUSED)
         if extension.max_outside_calls is not None and used.at_once >= extension.max_outside_calls:
             return Refusal(RefusalCode.AT_ONCE, extension.number)
@@ -218,6 +220,8 @@ class _Decision:
         refusal = found if isinstance(found, Refusal) else self.used_up(by)
         if isinstance(found, ToNumber) and found.number == self.call.caller.number:
             refusal = Refusal(RefusalCode.CALLER, found.number)
+        elif by.number in _our_own(self.call, self.directory):
+            refusal = Refusal(RefusalCode.LOOP, by.number)
         elif self.hops > self.directory.max_hops:
             refusal = Refusal(RefusalCode.MAX_HOPS, str(self.directory.max_hops))
         if refusal is not None or isinstance(found, Refusal):
@@ -286,7 +290,7 @@ class _Decision:
         numbers = self.directory.numbers
         for index, trunk in enumerate(self.directory.trunks):
             newest, *earlier = (
-                Diversion(by.number, self.public(by, trunk) or by.number, reason, count)
+                Diversion(by.number, self.public(by, trunk) or ANONYMOUS, reason, count)
                 for count, (by, reason) in zip(
                     range(len(self.diversions) + self.hops, 0, -1), self.diversions, strict=False
                 )

@@ -12,6 +12,15 @@ from comunik_pbx.sandbox.errors import SandboxError
 from comunik_pbx.sandbox.layout import CARRIER_PORT, Layout
 from comunik_pbx.sandbox.programs import Program
 
+WITHOUT_ARI = (
+    "app_stasis", "app_stasis_broadcast", "res_ari", "res_ari_applications", "res_ari_asterisk", "res_ari_bridges",
+    "res_ari_channels", "res_ari_device_states", "res_ari_endpoints", "res_ari_events", "res_ari_mailboxes",
+    "res_ari_model", "res_ari_playbacks", "res_ari_recordings", "res_ari_sounds", "res_stasis", "res_stasis_answer",
+    "res_stasis_broadcast", "res_stasis_device_state", "res_stasis_mailbox", "res_stasis_playback",
+    "res_stasis_recording", "res_stasis_snoop",
+)  # fmt: skip
+"""What a PBX without ARI does not load."""
+
 NOLOAD = (
     # other channel drivers and dialplan languages
     "chan_console", "chan_iax2", "chan_motif", "chan_unistim", "pbx_ael", "pbx_dundi", "pbx_lua", "pbx_realtime",
@@ -45,12 +54,17 @@ def write_etc(
     *,
     dialplan: dict[str, str],
     extra_dialplan: str = "",
+    noload: tuple[str, ...] = (),
 ) -> None:
     """Write everything Asterisk reads: `etc/`, `etc/comunik/`, the data directory with its voices, empty spools.
 
-    `dialplan` are the files of `etc/comunik/`; `extra_dialplan` is put into extensions.conf.
+    `dialplan` are the files of `etc/comunik/`; `extra_dialplan` is put into extensions.conf; `noload` are modules that
+    are left out too.
     """
-    values = _values(layout, passwords, asterisk) | {"extra_dialplan": extra_dialplan}
+    values = _values(layout, passwords, asterisk) | {
+        "extra_dialplan": extra_dialplan,
+        "noload": "\n".join(f"noload = {module}.so" for module in (*NOLOAD, *noload)),
+    }
     if layout.etc.exists():
         shutil.rmtree(layout.etc)
     for directory in (
@@ -124,7 +138,6 @@ def _values(layout: Layout, passwords: Secrets, asterisk: Program) -> dict[str, 
         "mailboxes": "\n".join(
             f"{person.extension} => {MAILBOX_PIN},{person.name},,,language=fr" for person in STAFF if person.mailbox
         ),
-        "noload": "\n".join(f"noload = {module}.so" for module in NOLOAD),
     }
 
 

@@ -60,18 +60,24 @@ STAFF = tuple(
 
 
 class Secrets(msgspec.Struct, frozen=True):
-    """Random passwords of one sandbox; `phones` by extension."""
+    """Random passwords of one sandbox; `phones` by extension, `portal` by account of those who try the portal."""
 
     ari: str
     ami: str
     phones: dict[str, str]
+    portal: dict[str, str] = {}
 
 
 def load_secrets(layout: Layout) -> Secrets:
     """The sandbox's passwords, made and written at the first call."""
     path = layout.company / "secrets.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Secrets)
+        found = msgspec.json.decode(path.read_bytes(), type=Secrets)
+        if found.portal:
+            return found
+        made = msgspec.structs.replace(found, portal=_portal_passwords())
+        write_private(path, msgspec.json.encode(made).decode())
+        return made
     except FileNotFoundError:
         pass
     except msgspec.DecodeError as error:
@@ -80,9 +86,14 @@ def load_secrets(layout: Layout) -> Secrets:
         ari=secrets.token_urlsafe(24),
         ami=secrets.token_urlsafe(24),
         phones={person.extension: secrets.token_urlsafe(9) for person in STAFF},
+        portal=_portal_passwords(),
     )
     write_private(path, msgspec.json.encode(made).decode())
     return made
+
+
+def _portal_passwords() -> dict[str, str]:
+    return {name: secrets.token_urlsafe(9) for name in (STAFF[0].extension, "boss")}
 
 
 def write_private(path: Path, text: str) -> None:

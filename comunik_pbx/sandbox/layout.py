@@ -46,6 +46,11 @@ class Addresses:
         return 15038 + 100 * self.offset
 
     @property
+    def agi(self) -> int:
+        """TCP port where the service is asked by FastAGI, if it is."""
+        return 14573 + 100 * self.offset
+
+    @property
     def portal(self) -> int:
         """TCP port of the service's portal."""
         return 15080 + 100 * self.offset

@@ -20,6 +20,7 @@ HEARD_SECONDS = 10.0
 HEARD_WINDOWS = 3  # in a row, 0.3 s: a tone that is there, not a click
 SPEECH_WINDOWS = 4  # of the last 10
 ENDS_SECONDS = 10.0
+TRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,15 @@ class PhoneCall:
         ending = self.ending
         assert ending is not None  # noqa: S101
         return ending
+
+    async def is_told_of(self, user: str, within: float = ENDS_SECONDS) -> None:
+        """Wait until the PBX asserts `user` as the other side: the last P-Asserted-Identity received (RFC 3325)."""
+
+        def told() -> str | None:
+            users = (message.user_of("P-Asserted-Identity") for message in reversed(self.messages) if not message.sent)
+            return next((found for found in users if found), None)
+
+        await self._until(lambda: told() == user, within, f"was not told of {user}")
 
     async def hears(self, whom: "Line", within: float = HEARD_SECONDS) -> None:
         """Wait until the tone of `whom` arrives, at least 0.3 s in a row, all of it from now on."""
@@ -304,7 +314,10 @@ class OutgoingCall(PhoneCall):
 
     async def refused(self, within: float = ENDS_SECONDS) -> Ending:
         """Wait for the final refusal; raises `NotHeard` if the call is answered or goes on."""
-        ending = await self.ended(within)
+        await self.ended(within)
+        with suppress(NotHeard):  # the SIP trace is told by another thread than the end, and may be behind it
+            await self._until(lambda: self.ending is not None and self.ending.status is not None, TRACE_SECONDS, "")
+        ending = await self.ended(0)
         if ending.status is None:
             raise NotHeard(f"the call of {self.line.name} was not refused: {self._story()}")
         return ending

@@ -14,6 +14,7 @@ from comunik_pbx.sandbox.layout import Layout
 from comunik_pbx.sandbox.sandbox import Sandbox, running
 from comunik_pbx.service import REPLACED
 from comunik_pbx.store import Store
+from comunik_pbx.web import passwords
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
@@ -30,7 +31,7 @@ async def stay_up(layout: Layout, includes: tuple[Path, ...]) -> int:
         if sandbox.service is not None:
             addresses = layout.addresses
             _say(f"Portal: http://{addresses.host}:{addresses.portal}")
-            await _invite(sandbox)
+            await demo_accounts(sandbox)
         _say("Ctrl-C ends everything.")
         watch = asyncio.create_task(_keep_service(sandbox)) if sandbox.service else None
         waiting: set[asyncio.Task[object]] = {sandbox.asterisk.ended}
@@ -86,18 +87,24 @@ def _explain(sandbox: Sandbox) -> None:
     _say(f"Log: {sandbox.layout.full_log}   Console: {' '.join(sandbox.asterisk.console_command[:-1])} -r")
 
 
-async def _invite(sandbox: Sandbox) -> None:
-    """Accounts to try the portal with: a user and an administrator, who choose their passwords by a link."""
+async def demo_accounts(sandbox: Sandbox) -> None:
+    """Accounts to try the portal with, a user and an administrator: their passwords are said, unless changed since."""
     config = configuration.load(sandbox.config)
     async with await Store.open(config.store_url) as store:
-        for name, role in (("101", Role.USER), ("boss", Role.ADMIN)):
-            account = await store.accounts.account(name)
-            if account is not None and account.password_hash is not None:
-                _say(f"  sign in as {name} ({role.value}) with the password you chose")
+        for name, password in sandbox.passwords.portal.items():
+            role = Role.ADMIN if name == "boss" else Role.USER
+            account, now = await store.accounts.account(name), datetime.now(UTC)
+            if account is None or account.password_hash is None:
+                await store.accounts.invite(
+                    name, role, secrets.token_urlsafe(32), now + timedelta(days=1), by="make run", at=now
+                )
+                await store.accounts.set_password(name, await passwords.hashed(password), at=now, address="")
+            elif not await passwords.right(password, account.password_hash):
+                admin = " --admin" if role is Role.ADMIN else ""
+                again = f".venv/bin/comunik-pbx user invite {name}{admin} --config {sandbox.config}"
+                _say(f"  sign in as {name} ({role.value}) with the password you chose; a new one: {again}")
                 continue
-            secret, now = secrets.token_urlsafe(32), datetime.now(UTC)
-            await store.accounts.invite(name, role, secret, now + timedelta(days=7), by="make run", at=now)
-            _say(f"  sign in as {name} ({role.value}): {config.portal.url}/invitation/{secret}")
+            _say(f"  sign in as {name} ({role.value}), password {password}")
 
 
 def _say(line: str) -> None:

@@ -21,6 +21,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
@@ -54,7 +55,27 @@ a=rtpmap:0 PCMU/8000
 a=rtpmap:101 telephone-event/8000
 a=sendrecv"""
 
+_FAX_SDP = """v=0
+o=sipp 1 2 IN IP4 [media_ip]
+s=-
+c=IN IP4 [media_ip]
+t=0 0
+m=image {port} udptl t38
+a=T38FaxVersion:0
+a=T38MaxBitRate:14400
+a=T38FaxRateManagement:transferredTCF
+a=T38FaxMaxDatagram:400
+a=T38FaxUdpEC:t38UDPRedundancy"""
+
 Wanted = Callable[[SipMessage], bool]
+
+
+@dataclass(frozen=True)
+class Fax:
+    """One side of a call that becomes a fax (T.38): it sends the re-INVITE, or takes it. UDPTL goes to `port`."""
+
+    offers: bool
+    port: int
 
 
 class Sipp:
@@ -85,6 +106,10 @@ class Sipp:
     async def received(self, what: str | int, within: float = WAIT_SECONDS) -> SipMessage:
         """The first request with this method or response with this status, received by now or within `within`."""
         return await self._wait(lambda m: not m.sent and what in (m.method, m.status), str(what), within)
+
+    async def received_body(self, text: str, within: float = WAIT_SECONDS) -> SipMessage:
+        """The first message received with `text` in its body, such as `m=image`."""
+        return await self._wait(lambda m: not m.sent and text in m.body, f"a message with {text}", within)
 
     async def final(self, within: float = WAIT_SECONDS) -> SipMessage:
         """The final answer (200 or higher) to the INVITE a caller sent."""
@@ -147,11 +172,11 @@ def parse_messages(log: str) -> list[SipMessage]:
 
 @asynccontextmanager
 async def switch(
-    sandbox: Sandbox, trunk: str, script: Sequence[int | float], *, headers: Sequence[str] = ()
+    sandbox: Sandbox, trunk: str, script: Sequence[int | float], *, headers: Sequence[str] = (), fax: Fax | None = None
 ) -> AsyncIterator[Sipp]:
     """The far end of a trunk: does `script` with every INVITE the PBX sends there. `headers` go into answers."""
     address = sandbox.layout.addresses.carriers[trunk]
-    async with station(sandbox, address, CARRIER_PORT, script, headers=headers, who=trunk) as sipp:
+    async with station(sandbox, address, CARRIER_PORT, script, headers=headers, who=trunk, fax=fax) as sipp:
         yield sipp
 
 
@@ -184,10 +209,11 @@ async def station(
     headers: Sequence[str] = (),
     who: str = "SIPp",
     early_media: bool = False,
+    fax: Fax | None = None,
 ) -> AsyncIterator[Sipp]:
     """Whoever is called at this address and UDP port: does `script` with every INVITE."""
     processes.require_free(address, port, socket.SOCK_DGRAM, f"SIPp as {who}")
-    scenario = answering(script, headers, early_media)
+    scenario = answering(script, headers, early_media, fax)
     async with _running(sandbox, scenario, ["-i", address, "-p", str(port)], who) as sipp:
         yield sipp
 
@@ -200,6 +226,7 @@ async def phone(
     *,
     headers: Sequence[str] = (),
     early_media: bool = False,
+    fax: Fax | None = None,
 ) -> AsyncIterator[Sipp]:
     """A phone registered for `extension` that does `script` with every call. `[302]` needs a Contact in `headers`.
 
@@ -209,8 +236,9 @@ async def phone(
     await register(sandbox, extension, port, expires=120)
     try:
         host = sandbox.layout.addresses.host
+        who = f"phone {extension}"
         async with station(
-            sandbox, host, port, script, headers=headers, who=f"phone {extension}", early_media=early_media
+            sandbox, host, port, script, headers=headers, who=who, early_media=early_media, fax=fax
         ) as sipp:
             yield sipp
     finally:
@@ -231,6 +259,7 @@ async def caller(
     calls: int = 1,
     per_second: float = 10.0,
     fields: Path | None = None,
+    fax: Fax | None = None,
 ) -> AsyncIterator[Sipp]:
     """Calls `number` from a trunk's address (None: from an address the PBX does not know).
 
@@ -247,6 +276,7 @@ async def caller(
         headers=headers,
         talk_seconds=talk_seconds,
         cancel_after=cancel_after,
+        fax=fax,
     )
     port = str(_free_port(address))
     arguments = [
@@ -271,9 +301,15 @@ async def caller(
         yield sipp
 
 
-def answering(script: Sequence[int | float], headers: Sequence[str] = (), early_media: bool = False) -> str:
+def answering(
+    script: Sequence[int | float],
+    headers: Sequence[str] = (),
+    early_media: bool = False,
+    fax: Fax | None = None,
+) -> str:
     """The scenario of one who is called."""
-    steps = ['<recv request="INVITE" crlf="true"/>']
+    remembered = _remember(theirs="From:", ours="To:") if fax and fax.offers else ""
+    steps = [f'<recv request="INVITE" crlf="true" rrs="true">{remembered}</recv>']
     final = 0
     for step in script:
         if isinstance(step, float):
@@ -282,7 +318,10 @@ def answering(script: Sequence[int | float], headers: Sequence[str] = (), early_
             steps.append(_answer(step, headers, sdp=step in (183, 200) or (early_media and step == 180)))
             final = step if step >= 200 else 0
     if final == 200:
-        steps += ['<recv request="ACK"/>', '<recv request="BYE" timeout="600000"/>', _bare_ok()]
+        steps += ['<recv request="ACK"/>']
+        if fax:
+            steps += _becomes_fax(fax, "From: [$ours];tag=[call_number]\nTo: [$theirs]", cseq=1)
+        steps += ['<recv request="BYE" timeout="600000"/>', _bare_ok()]
     elif final:
         steps.append('<recv request="ACK"/>')
     elif script:
@@ -305,6 +344,7 @@ def calling(
     headers: Sequence[str],
     talk_seconds: float,
     cancel_after: float | None,
+    fax: Fax | None = None,
 ) -> str:
     """The scenario of one who calls."""
     name = f'"{display}" ' if display else ""
@@ -343,21 +383,61 @@ def calling(
         ]
         return _scenario("calling and giving up", steps)
     bye = request.format(method="BYE", uri="[next_url]", branch="[branch]", to="[last_To:]", cseq=2)
+    becomes_fax: list[str] = []
+    if fax:
+        who = f"From: {name}<{from_uri}>;tag=[call_number]\nTo: [$theirs]"
+        becomes_fax, bye = _becomes_fax(fax, who, cseq=2), _in_dialog("BYE", who, 3)
     refusals = (302, 400, 403, 404, 408, 410, 480, 484, 486, 487, 488, 500, 501, 502, 503, 504, 600, 603, 604)
     steps = [
         _send(invite),
         *(f'<recv response="{status}" optional="true"/>' for status in (100, 180, 181, 183)),
         *(f'<recv response="{status}" optional="true" next="9"/>' for status in refusals),
-        '<recv response="200" rrs="true" timeout="120000"/>',
+        f'<recv response="200" rrs="true" timeout="120000">{_remember(theirs="To:") if fax else ""}</recv>',
         _send(request.format(method="ACK", uri="[next_url]", branch="[branch]", to="[last_To:]", cseq=1)),
+        *becomes_fax,
         f'<pause milliseconds="{round(talk_seconds * 1000)}"/>',
-        _send(bye),
+        bye if fax else _send(bye),
         '<recv response="200" next="10"/>',
         '<label id="9"/>',
         _send(ack),
         '<label id="10"/>',
     ]
     return _scenario("calling", steps)
+
+
+def _becomes_fax(fax: Fax, who: str, cseq: int) -> list[str]:
+    """An answered call becomes a fax: steps of the side that sends the re-INVITE (T.38 Annex D), or takes it."""
+    sdp = _FAX_SDP.format(port=fax.port)
+    if fax.offers:
+        return [
+            '<pause milliseconds="300"/>',
+            _in_dialog("INVITE", who, cseq, sdp),
+            '<recv response="100" optional="true"/>',
+            '<recv response="200"/>',
+            _in_dialog("ACK", who, cseq),
+        ]
+    answer = (
+        "SIP/2.0 200 OK\n[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n[last_CSeq:]\n"
+        f"Contact: <sip:[local_ip]:[local_port]>\nContent-Type: application/sdp\nContent-Length: [len]\n\n{sdp}"
+    )
+    return ['<recv request="INVITE"/>', _send(answer), '<recv request="ACK"/>']
+
+
+def _in_dialog(method: str, who: str, cseq: int, sdp: str = "") -> str:
+    body = f"Content-Type: application/sdp\nContent-Length: [len]\n\n{sdp}" if sdp else "Content-Length: 0"
+    return _send(
+        f"{method} [next_url] SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport\n"
+        f"{who}\nCall-ID: [call_id]\nCSeq: {cseq} {method}\nContact: <sip:[local_ip]:[local_port]>\n"
+        f"Max-Forwards: 70\n{body}"
+    )
+
+
+def _remember(**headers: str) -> str:
+    """The action that keeps headers of what is received, for `[$name]`."""
+    kept = "".join(
+        f'<ereg regexp=".*" search_in="hdr" header="{header}" assign_to="{name}"/>' for name, header in headers.items()
+    )
+    return f"<action>{kept}</action>"
 
 
 def _scenario(name: str, steps: list[str]) -> str:

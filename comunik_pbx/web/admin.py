@@ -1,18 +1,21 @@
 """For administrators: who forwards where, who changed what, the calls with the reasons for each."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from comunik_pbx.forwarding.directory import Directory, Extension
+from comunik_pbx.forwarding.reread import reason
 from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind
 from comunik_pbx.web import recent
-from comunik_pbx.web.needs import CallLine
+from comunik_pbx.web.names import plain
+from comunik_pbx.web.needs import CallLine, RuleChange
 from comunik_pbx.web.pages import Admin, NotFound, admin
 from comunik_pbx.web.profile import picture
-from comunik_pbx.web.showing import destination, rings
+from comunik_pbx.web.showing import destination, ring_choice, with_numbers
 
 router = APIRouter(prefix="/admin")
 
@@ -24,12 +27,18 @@ async def extensions(find: str = "", who: Admin = Depends(admin)) -> Response:
     """Everybody, and what is forwarded where."""
     directory, everybody = who.needs.rules.directory(), await who.needs.rules.in_force()
     profiles = await who.needs.accounts.profiles()
-    wanted = find.strip().casefold()[:80]
+    wanted = plain(find[:80])
     rows = []
     for number, extension in sorted(directory.extensions.items()):
         profile = profiles.get(number)
-        known = (number, extension.name, *extension.did, *((profile.full_name, profile.department) if profile else ()))
-        if not wanted or any(wanted in text.casefold() for text in known):
+        known: tuple[str, ...] = (
+            number,
+            extension.name,
+            *extension.did,
+            *(who.number(did) for did in extension.did),
+            *((profile.full_name, profile.department) if profile else ()),
+        )
+        if not wanted or any(wanted in plain(text) for text in known):
             rows.append(_row(extension, everybody, who) | {"department": profile.department if profile else ""})
     return who.show("admin_extensions.html", rows=rows, find=find, files=who.needs.rules.files(), kinds=_kinds(who))
 
@@ -49,19 +58,9 @@ async def extension(number: str, who: Admin = Depends(admin)) -> Response:
         profile=await who.needs.accounts.profile(number),
         row=_row(found, everybody, who),
         kinds=_kinds(who),
-        history=[
-            {
-                "when": who.date(change.changed_at),
-                "kind": _kinds(who).get(change.kind, change.kind),
-                "by": change.changed_by,
-                "before": _written(change.before, who),
-                "after": _written(change.after, who),
-            }
-            for change in history
-        ],
-        audit=await who.needs.accounts.audit(number, 20),
+        history=[change_line(change, who) for change in history],
         calls=[call_line(call, directory, who) for call in calls],
-        files=who.needs.rules.files(),
+        file=who.needs.rules.file_of("extensions", number),
     )
 
 
@@ -97,7 +96,22 @@ def call_line(call: CallLine, directory: Directory, who: Admin) -> dict[str, Any
         "went": recent.went(call, directory, who.text),
         "decided": call.decided,
         "cause": call.cause,
-        "why": [f"{line.get('extension')} · {line.get('rule')}: {line.get('why')}" for line in call.trace],
+        "why": [
+            (line.get("followed", True), with_numbers(reason(line, who.language), directory.numbers.country))
+            for line in call.trace
+        ],
+    }
+
+
+def change_line(change: RuleChange, who: Admin) -> dict[str, str]:
+    """A line of the rules' history, in words."""
+    return {
+        "extension": change.extension,
+        "when": who.date(change.changed_at),
+        "kind": _kinds(who).get(change.kind, change.kind),
+        "by": change.changed_by,
+        "before": _written(change.before, who),
+        "after": _written(change.after, who),
     }
 
 
@@ -118,13 +132,15 @@ def _row(extension: Extension, everybody: Mapping[str, ExtensionRules], who: Adm
 def _rule(rule: Rule | None, who: Admin) -> dict[str, Any] | None:
     if rule is None:
         return None
+    key = ("extensions", rule.extension, "forward", rule.kind.value)
     return {
         "to": destination(rule.to, who.needs.rules.directory(), who.text),
-        "rings": "" if rule.kind is RuleKind.ALWAYS else rings(rule.rings, who.text),
+        "rings": "" if rule.kind is RuleKind.ALWAYS else ring_choice(rule.rings, who.needs.rules.directory(), who.text),
         "acts": rule.enabled and not rule.expired(who.moment),
         "locked": rule.locked,
         "by": rule.changed_by,
-        "from_file": rule.version == 0,
+        "from_file": who.needs.rules.file_of(*key) if rule.version == 0 else "",
+        "key": ".".join(key),
         "when": who.date(rule.changed_at),
         "until": who.date(rule.until),
     }
@@ -137,7 +153,9 @@ def _written(columns: dict[str, Any] | None, who: Admin) -> str:
     to = columns.get("to_number") or who.text("voicemail")
     parts = [who.number(str(to))]
     if columns.get("kind") != "always":
-        parts.append(f"{columns.get('rings')} ×")
+        parts.append(ring_choice(int(columns.get("rings") or 0), who.needs.rules.directory(), who.text))
+    if until := columns.get("until"):
+        parts.append(who.text("until %(date)s") % {"date": who.date(datetime.fromisoformat(str(until)))})
     if not columns.get("enabled"):
         parts.append(who.text("off"))
     return ", ".join(parts)

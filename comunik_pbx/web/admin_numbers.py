@@ -8,7 +8,9 @@ from starlette.datastructures import FormData
 from comunik_pbx.accounts.account import AllowedNumber
 from comunik_pbx.forwarding.numbers import NumberPolicy
 from comunik_pbx.forwarding.refusals import Refusal, RefusalCode
+from comunik_pbx.web.names import plain
 from comunik_pbx.web.pages import Admin, NotFound, admin, form, go, word
+from comunik_pbx.web.showing import with_numbers
 
 router = APIRouter(prefix="/admin/numbers")
 
@@ -25,7 +27,7 @@ async def add(who: Admin = Depends(admin), sent: FormData = Depends(form)) -> Re
     typed = {"number": word(sent, "number", 40), "name": word(sent, "name", 80), "comment": word(sent, "comment", 200)}
     number = allowable(typed["number"], who.needs.rules.directory().numbers)
     if isinstance(number, Refusal):
-        why = number.words(who.language)
+        why = with_numbers(number.words(who.language), who.needs.rules.directory().numbers.country)
         return await _page(who, 422, typed=typed, wrong=f"{why[0].upper()}{why[1:]}.")
     await who.needs.numbers.put(
         AllowedNumber(
@@ -65,7 +67,7 @@ def allowable(written: str, policy: NumberPolicy) -> str | Refusal:
 async def _page(
     who: Admin, status: int = 200, find: str = "", typed: dict[str, str] | None = None, wrong: str = ""
 ) -> Response:
-    wanted = find.strip().casefold()
+    wanted = plain(find)
     rows = [
         {
             "number": one.number,
@@ -77,7 +79,8 @@ async def _page(
             "when": who.date(one.changed_at),
         }
         for one in await who.needs.numbers.all()
-        if not wanted or any(wanted in text.casefold() for text in (one.number, one.name, one.comment))
+        if not wanted
+        or any(wanted in plain(text) for text in (one.number, who.number(one.number), one.name, one.comment))
     ]
     policy = who.needs.rules.directory().numbers
     own = {one.number for one in await who.needs.numbers.all()}
@@ -91,5 +94,5 @@ async def _page(
         countries=policy.allowed_countries or (policy.country,),
         allow=[number for number in policy.allow if number not in own],
         deny=policy.deny,
-        files=who.needs.rules.files(),
+        file=who.needs.rules.file_of("forwarding", "allowed_countries"),
     )

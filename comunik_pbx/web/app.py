@@ -1,18 +1,45 @@
 """The portal's application: every route, and what is said when something is wrong."""
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
-from comunik_pbx.web import admin, admin_numbers, forwarding, home, keypad, preferences, profile, security, sign_in
+from comunik_pbx.web import (
+    admin,
+    admin_changes,
+    admin_numbers,
+    forwarding,
+    help,  # noqa: A004
+    home,
+    keypad,
+    preferences,
+    profile,
+    security,
+    sign_in,
+)
 from comunik_pbx.web.api.app import api
 from comunik_pbx.web.needs import Needs, Unavailable
-from comunik_pbx.web.pages import STATIC, Away, NotAllowed, NotFound, Visitor, static_version
+from comunik_pbx.web.pages import STATIC, Away, NotAllowed, NotFound, Visitor, static_version, visitor
 from comunik_pbx.web.protection import Protection
 
-PAGES = (home, sign_in, forwarding, keypad, profile, preferences, security, admin, admin_numbers)
+log = structlog.get_logger(__name__)
+
+PAGES = (
+    home,
+    sign_in,
+    help,
+    forwarding,
+    keypad,
+    profile,
+    preferences,
+    security,
+    admin,
+    admin_changes,
+    admin_numbers,
+)
 
 
 class _Kept(StaticFiles):
@@ -54,24 +81,33 @@ async def _away(_: Request, error: Exception) -> Response:
     return RedirectResponse(error.to, status_code=303)
 
 
+async def _who(request: Request) -> Visitor:
+    """Whoever meets an error: in his language and theme, with his menu, unless even that cannot be found out."""
+    try:
+        return await visitor(request)
+    except Exception:
+        log.warning("who met an error is not known", exc_info=True)
+        return Visitor(request, request.app.state.needs)
+
+
 async def _not_allowed(request: Request, _: Exception) -> Response:
-    who = Visitor(request, request.app.state.needs)
+    who = await _who(request)
     return who.show("wrong.html", 403, wrong=who.text("This is not for you, or the page was too old. Go back."))
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
-    who = Visitor(request, request.app.state.needs)
+    who = await _who(request)
     return who.show("wrong.html", 404, wrong=who.text("There is no such page."))
 
 
 async def _unavailable(request: Request, _: Exception) -> Response:
-    who = Visitor(request, request.app.state.needs)
+    who = await _who(request)
     wrong = who.text("This cannot be done at the moment; nothing was changed. Please try again.")
     return who.show("wrong.html", 503, wrong=wrong)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    who = Visitor(request, request.app.state.needs)
+    who = await _who(request)
     words = {404: who.text("There is no such page."), 405: who.text("This page cannot do that.")}
     return who.show("wrong.html", error.status_code, wrong=words.get(error.status_code, str(error.detail)))

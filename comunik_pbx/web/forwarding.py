@@ -24,8 +24,18 @@ from comunik_pbx.forwarding.rules import (
     ToVoicemail,
 )
 from comunik_pbx.forwarding.saving import read_destination
+from comunik_pbx.web import names
 from comunik_pbx.web.pages import Member, NotFound, form, go, member, word
-from comunik_pbx.web.showing import destination, in_force, rings, seconds_of, shown_number, step
+from comunik_pbx.web.showing import (
+    destination,
+    in_force,
+    ring_choice,
+    rings,
+    seconds_of,
+    shown_number,
+    step,
+    with_numbers,
+)
 
 router = APIRouter()
 
@@ -43,7 +53,7 @@ async def save(kind: str, who: Member = Depends(member), sent: FormData = Depend
     typed = {name: word(sent, name) for name in ("channel", "extension", "number", "rings", "until")}
     to = _destination(which, typed, who.needs.rules.directory())
     if isinstance(to, Refusal):
-        return await _page(who, 422, which, typed, _refused(to, who))
+        return await _page(who, 422, which, typed, _refused(to, who, typed["extension"]))
     until = _until(typed["until"])
     if isinstance(until, str):
         right = who.text("A date and a time are needed, such as 2026-12-24 18:00.")
@@ -109,11 +119,7 @@ def _destination(kind: RuleKind, typed: dict[str, str], directory: Directory) ->
 
 def _extension(written: str, directory: Directory) -> Destination | Refusal:
     """An extension by number or by name, as the list offers them: `102 Bruno Petit`, `102`, `bruno`."""
-    number = written.partition(" ")[0]
-    if number in directory.extensions:
-        return ToExtension(number)
-    wanted = written.casefold()
-    like = [e for e in directory.extensions.values() if wanted and wanted in e.name.casefold()]
+    like = names.people(written, directory)
     return ToExtension(like[0].number) if len(like) == 1 else Refusal(RefusalCode.UNKNOWN_EXTENSION, written)
 
 
@@ -135,9 +141,15 @@ _FIELDS = {
 }
 
 
-def _refused(refusal: Refusal, who: Member) -> tuple[str, str]:
-    """The field a refusal belongs beside, and why, as a sentence."""
-    why = refusal.words(who.language) if refusal.about else who.text("A number is needed.")
+def _refused(refusal: Refusal, who: Member, name: str = "") -> tuple[str, str]:
+    """The field a refusal belongs beside, and why, as a sentence. `name` may be that of several people."""
+    several = names.people(name, who.needs.rules.directory()) if refusal.code is RefusalCode.UNKNOWN_EXTENSION else []
+    if several:
+        return "extension", who.text("Several people are called so: %(names)s.") % {"names": names.listed(several)}
+    if refusal.code is RefusalCode.UNKNOWN_EXTENSION and not refusal.about:
+        return "extension", who.text("An extension or a name is needed.")
+    country = who.needs.rules.directory().numbers.country
+    why = with_numbers(refusal.words(who.language), country) if refusal.about else who.text("A number is needed.")
     return _FIELDS.get(refusal.code, "number"), why[0].upper() + why[1:] + ("" if why.endswith(".") else ".")
 
 
@@ -165,20 +177,21 @@ async def _page(  # noqa: PLR0917
         cards=cards,
         own_number=shown_number(profile.phone, directory.numbers.country) if profile.phone else "",
         colleagues=[e for n, e in sorted(directory.extensions.items()) if n != who.extension.number],
-        ring_choices=[(n, _ring_choice(n, who)) for n in range(MAX_RINGS + 1)],
+        ring_choices=[(n, ring_choice(n, directory, who.text)) for n in range(MAX_RINGS + 1)],
         caller=caller,
-        test=await _test(caller, who) if caller else None,
+        voicemail=bool(who.extension.mailbox),
+        **await _test(caller, who),
     )
 
 
-def _now(mine: ExtensionRules, who: Member) -> list[str]:
-    """What is in force now: a sentence, or one for each origin."""
+def _now(mine: ExtensionRules, who: Member) -> str:
+    """What is in force now, in one sentence."""
     directory, text, now = who.needs.rules.directory(), who.text, who.moment
     acting = {k: r for k in RuleKind if (r := getattr(mine, k)) is not None and r.enabled and not r.expired(now)}
-    if (always := acting.get(RuleKind.ALWAYS)) is not None:
-        return [in_force(always, directory, text)]
-    said = [in_force(acting[kind], directory, text) for kind in RuleKind if kind in acting]
-    if len(said) < 2:
+    if RuleKind.ALWAYS in acting:
+        acting = {RuleKind.ALWAYS: acting[RuleKind.ALWAYS]}
+    said = [in_force(rule, directory, text, who.date(rule.until)) for rule in acting.values()]
+    if len(said) < 2 and RuleKind.ALWAYS not in acting:
         count, seconds = rings(directory.default_rings, text), seconds_of(directory.default_rings, directory)
         how = {"rings": count, "seconds": seconds}
         if who.extension.mailbox:
@@ -187,14 +200,10 @@ def _now(mine: ExtensionRules, who: Member) -> list[str]:
             default = text("your phone rings (%(rings)s, about %(seconds)s s), then the call ends") % how
         which = text("No forwarding: %(default)s.") if not said else text("Other calls: %(default)s.")
         said.append(which % {"default": default})
-    return said
-
-
-def _ring_choice(count: int, who: Member) -> str:
-    if count == 0:
-        return who.text("at once")
-    seconds = seconds_of(count, who.needs.rules.directory())
-    return who.text("%(rings)s ≈ %(seconds)s s") % {"rings": rings(count, who.text), "seconds": seconds}
+    if len(said) == 1:
+        return said[0]
+    one, other = (sentence.removesuffix(".") for sentence in said)
+    return text("%(one)s; %(other)s.") % {"one": one, "other": other[0].lower() + other[1:]}
 
 
 def _card(
@@ -214,37 +223,52 @@ def _card(
                 values |= {"channel": "voicemail", "number": "voicemail" if kind is RuleKind.ALWAYS else ""}
         if rule.until is not None:
             values["until"] = rule.until.astimezone().strftime("%Y-%m-%dT%H:%M")
+    values |= typed or {}
+    field, why = wrong
+    if (
+        kind is not RuleKind.ALWAYS
+        and field in ("extension", "number")
+        and values["channel"] in ("extension", "number")
+    ):
+        field = values["channel"]  # the one that is shown
     return {
         "kind": kind.value,
         "rule": rule,
         "acts": rule is not None and rule.enabled and not rule.expired(who.moment),
         "expired": rule is not None and rule.enabled and rule.expired(who.moment),
         "to": destination(rule.to, directory, who.text) if rule else "",
-        "after": _ring_choice(rule.rings, who) if rule and kind is not RuleKind.ALWAYS else "",
-        "typed": values | (typed or {}),
-        "wrong": {wrong[0]: wrong[1]} if wrong[0] else {},
+        "after": ring_choice(rule.rings, directory, who.text) if rule and kind is not RuleKind.ALWAYS else "",
+        "typed": values,
+        "wrong": {field: why} if field else {},
+        "unsaved": typed is not None,
     }
 
 
 async def _test(written: str, who: Member) -> dict[str, Any]:
-    """Where a call would go and why: the decision that live calls get, at this moment."""
+    """Where a call would go and why, or why nobody knows: the decision that live calls get, at this moment."""
+    if not written.strip():
+        return {"test": None, "wrong_caller": ""}
     directory, text = who.needs.rules.directory(), who.text
-    caller = caller_of(written, directory)
+    if (caller := names.caller_of(written, directory)) is None:
+        several = names.listed(names.people(written, directory))
+        if several:
+            return {"test": None, "wrong_caller": text("Several people are called so: %(names)s.") % {"names": several}}
+        return {"test": None, "wrong_caller": text("This is neither an extension, nor a name, nor a number.")}
     call = Call(caller=caller, called=who.extension.number)
-    decided = plan(call, directory, await who.needs.rules.in_force(), who.moment.astimezone())
-    return {
+    usage, now = who.needs.rules.usage(who.moment), who.moment.astimezone()
+    decided = plan(call, directory, await who.needs.rules.in_force(), now, usage)
+    test = {
         "inside": caller.extension is not None,
         "caller": directory.extensions[caller.extension].name if caller.extension else "",
         "steps": [step(one, directory, text) for one in decided.steps],
-        "why": [(entry.followed, words(entry, decided.origin, who.language)) for entry in decided.trace],
+        "why": [
+            (entry.followed, with_numbers(words(entry, decided.origin, who.language), directory.numbers.country))
+            for entry in decided.trace
+        ],
     }
+    return {"test": test, "wrong_caller": ""}
 
 
 def caller_of(written: str, directory: Directory) -> Caller:
-    """Who calls, as people write it; what is neither an extension nor a number is anonymous."""
-    text = written.strip()
-    found = directory.called(text.partition(" ")[0]) or directory.called(text)
-    if found is not None:
-        return Caller(extension=found.number)
-    number = directory.numbers.e164(text)
-    return Caller(number=number) if number else Caller(withheld=True)
+    """Who calls, as programs write it; what is neither an extension nor a number is anonymous."""
+    return names.caller_of(written, directory) or Caller(withheld=True)

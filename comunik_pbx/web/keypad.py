@@ -15,6 +15,7 @@ from comunik_pbx.web import recent
 from comunik_pbx.web.languages import N_, Gettext
 from comunik_pbx.web.needs import CallLine, PhoneMissing, Unavailable
 from comunik_pbx.web.pages import Member, form, go, member, word
+from comunik_pbx.web.showing import with_numbers
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +84,9 @@ async def begin(written: str, extension: Extension, who: Member) -> str:
         return who.text("Calls cannot be begun from here: dial on your phone.")
     dialled = as_dialled(written, extension, who.needs.rules.directory())
     if isinstance(dialled, Refusal):
-        why = dialled.words(who.language)
+        if dialled.code is RefusalCode.SELF:
+            return who.text("This is your own extension.")
+        why = with_numbers(dialled.words(who.language), who.needs.rules.directory().numbers.country)
         return why[0].upper() + why[1:] + "."
     try:
         await who.needs.phone.call(extension, dialled)

@@ -98,6 +98,9 @@ class RuleBook(Protocol):
     def files(self) -> Sequence[str]:
         """The files of the configuration, the main one first."""
 
+    def file_of(self, *key: str) -> str:
+        """The file of the configuration that gives a key, or the nearest table above it."""
+
 
 class NumberList(Protocol):
     """The outside numbers that administrators allow besides those of the configuration."""

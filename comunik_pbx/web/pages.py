@@ -18,6 +18,7 @@ from starlette.datastructures import FormData
 
 from comunik_pbx.accounts.account import Account, Role, Session, Theme, session_ended
 from comunik_pbx.forwarding.directory import Extension
+from comunik_pbx.web.guide import SECTIONS
 from comunik_pbx.web.languages import LANGUAGES, N_, NAMES, Gettext, gettext, preferred, translations
 from comunik_pbx.web.needs import Needs
 from comunik_pbx.web.showing import shown_number
@@ -147,6 +148,11 @@ class Visitor:
             pages.append(("/admin", N_("Administration")))
         return [(place, self.text(name)) for place, name in pages]
 
+    def _help_place(self) -> str:
+        """Where the guide explains this page: `#keypad`."""
+        page = self.request.url.path.split("/")[1]
+        return f"#{page}" if page in SECTIONS else ""
+
     def show(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """A page."""
         done = self.request.query_params.get("done", "")
@@ -162,6 +168,7 @@ class Visitor:
             "path": self.request.url.path,
             "said": self.text(DONE[done]) if done in DONE else "",
             "menu": self._menu(),
+            "help_place": self._help_place(),
         }
         page = environment(self.language).get_template(template).render({**values, **context})
         headers = {"vary": "cookie, accept-language", "content-language": self.language}

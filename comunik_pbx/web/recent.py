@@ -5,7 +5,7 @@ from typing import Any
 from comunik_pbx.forwarding.directory import Directory
 from comunik_pbx.web.languages import Gettext
 from comunik_pbx.web.needs import CallLine
-from comunik_pbx.web.showing import shown_number
+from comunik_pbx.web.showing import rings, shown_number
 
 
 def became(call: CallLine) -> str:
@@ -25,7 +25,7 @@ def became(call: CallLine) -> str:
 def went(call: CallLine, directory: Directory, text: Gettext) -> str:
     """Where a call ended up, in words; empty if nobody took it."""
     if call.status == "voicemail":
-        return text("voicemail")
+        return text("the voicemail")
     step = _answered(call)
     if step is None:
         return ""
@@ -60,12 +60,24 @@ def shown_step(step: dict[str, Any], directory: Directory, text: Gettext) -> str
     match step.get("kind"):
         case "ring":
             who = person(str(step.get("extension", "")), directory, text)
-            return text("ring %(to)s, %(rings)s ×") % {"to": who, "rings": step.get("rings", "")}
+            long = {
+                "to": who,
+                "rings": rings(int(step.get("rings", 0)), text),
+                "seconds": f"{step.get('seconds', 0):g}",
+            }
+            return text("%(to)s rings: %(rings)s, about %(seconds)s s") % long
         case "forward":
-            return shown_number(str(step.get("to", "")), directory.numbers.country)
+            to = {
+                "to": shown_number(str(step.get("to", "")), directory.numbers.country),
+                "trunk": step.get("trunk", ""),
+            }
+            if step.get("fallback"):
+                return text("if that line fails: %(to)s by the line %(trunk)s") % to
+            long = to | {"seconds": f"{step.get('seconds', 0):g}"}
+            return text("%(to)s is called by the line %(trunk)s, at most %(seconds)s s") % long
         case "voicemail":
-            return text("voicemail")
-    return text("end")
+            return text("the voicemail")
+    return text("the call ends")
 
 
 def _answered(call: CallLine) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ ACTIONS = {
     "password changed": N_("Password changed"),
     "token made": N_("API token made"),
     "token removed": N_("API token removed"),
+    "number allowed": N_("Allowed numbers changed"),
 }
 
 

@@ -1,5 +1,6 @@
 """How numbers, destinations, rings and plans are written for people."""
 
+import re
 from functools import lru_cache
 
 import phonenumbers
@@ -27,6 +28,12 @@ def shown_number(number: str, country: str) -> str:
     return phonenumbers.format_number(parsed, style).replace(" ", NBSP)
 
 
+def with_numbers(sentence: str, country: str) -> str:
+    """A sentence whose numbers in E.164 are written as people read them, and whose seconds stay with their unit."""
+    sentence = re.sub("(?<=[0-9]) s(?=[).])", NBSP + "s", sentence)
+    return re.sub(r"\+[0-9]{6,15}(?![0-9*])", lambda found: shown_number(found[0], country), sentence)
+
+
 def seconds_of(rings: int, directory: Directory) -> str:
     """`15` or `7.5`: how long so many rings last."""
     return f"{rings * directory.cycle_seconds:g}"
@@ -43,10 +50,15 @@ def destination(to: Destination, directory: Directory, text: Gettext) -> str:
     return text("your voicemail")
 
 
-def in_force(rule: Rule | None, directory: Directory, text: Gettext) -> str:
-    """What a rule does now, as a sentence."""
-    if rule is None:
-        return ""
+def in_force(rule: Rule, directory: Directory, text: Gettext, until: str = "") -> str:
+    """What a rule does now, as a sentence; `until` is its end as people read it."""
+    sentence = _does(rule, directory, text)
+    if not until:
+        return sentence
+    return text("%(sentence)s, until %(date)s.") % {"sentence": sentence.removesuffix("."), "date": until}
+
+
+def _does(rule: Rule, directory: Directory, text: Gettext) -> str:
     to = destination(rule.to, directory, text)
     if rule.kind is RuleKind.ALWAYS:
         return text("All your calls go to %(to)s without ringing here.") % {"to": to}
@@ -64,6 +76,13 @@ def in_force(rule: Rule | None, directory: Directory, text: Gettext) -> str:
         else text("Calls from outside go to %(to)s after %(rings)s (about %(seconds)s s).")
     )
     return sentence % {"to": to, "rings": rings(rule.rings, text), "seconds": seconds_of(rule.rings, directory)}
+
+
+def ring_choice(count: int, directory: Directory, text: Gettext) -> str:
+    """`at once`, or `3 rings ≈ 15 s`."""
+    if count == 0:
+        return text("at once")
+    return text("%(rings)s ≈ %(seconds)s s") % {"rings": rings(count, text), "seconds": seconds_of(count, directory)}
 
 
 def rings(count: int, text: Gettext) -> str:

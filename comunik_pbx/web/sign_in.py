@@ -68,7 +68,7 @@ async def invitation(secret: str, who: Visitor = Depends(visitor)) -> Response:
     account = await who.needs.accounts.invited(secret, who.moment)
     if account is None:
         return who.show("invitation.html", 404, invited=None, wrong="")
-    return who.show("invitation.html", invited=account, wrong="")
+    return who.show("invitation.html", invited=account, wrong="", wrong_again="")
 
 
 @router.post("/invitation/{secret}")
@@ -79,11 +79,11 @@ async def accept(secret: str, request: Request, who: Visitor = Depends(visitor))
         raise NotFound
     async with request.form(max_files=0, max_fields=10) as sent:
         password, again = _secret(sent, "password"), _secret(sent, "again")
-    wrong = passwords.weakness(password, about(who, account), who.text)
-    if not wrong and password != again:
+    if wrong := passwords.weakness(password, about(who, account), who.text):
+        return who.show("invitation.html", 422, invited=account, wrong=wrong, wrong_again="")
+    if password != again:
         wrong = who.text("The two are not the same.")
-    if wrong:
-        return who.show("invitation.html", 422, invited=account, wrong=wrong)
+        return who.show("invitation.html", 422, invited=account, wrong="", wrong_again=wrong)
     hashed = await passwords.hashed(password)
     await who.needs.accounts.set_password(account.name, hashed, at=who.moment, address=who.address)
     return await _begin(who, account, "/?done=welcome")

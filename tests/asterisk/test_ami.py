@@ -336,6 +336,24 @@ async def test_a_long_list_may_take_longer_than_an_action_as_long_as_it_goes_on(
                 await reading
 
 
+def channels(action: dict[str, str]) -> str:
+    marked = f"ActionID: {action['ActionID']}\r\n"
+    each = "".join(f"Event: CoreShowChannel\r\n{marked}Channel: PJSIP/{n}\r\nUniqueid: 7.{n}\r\n\r\n" for n in range(3))
+    start = f"Response: Success\r\n{marked}EventList: start\r\nMessage: Channels will follow\r\n\r\n"
+    return f"{start}{each}Event: CoreShowChannelsComplete\r\n{marked}EventList: Complete\r\nListItems: 3\r\n\r\n"
+
+
+async def test_the_channels_that_stand(ami: FakeAmi) -> None:
+    ami.replies["CoreShowChannels"] = channels
+    async with logged_in(ami) as client:
+        assert await client.channels() == {"7.0", "7.1", "7.2"}
+        ami.replies["CoreShowChannels"] = lambda a: (
+            f"Response: Error\r\nActionID: {a['ActionID']}\r\nMessage: no\r\n\r\n"
+        )
+        with pytest.raises(AmiActionFailed):
+            await client.channels()
+
+
 async def test_many_changes_are_sent_before_their_answers_are_awaited(ami: FakeAmi) -> None:
     async with logged_in(ami) as client:
         await client.db_write("plan", [*[(f"a/{n}", f"v{n}") for n in range(250)], ("b", None)])

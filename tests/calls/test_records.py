@@ -219,3 +219,22 @@ def test_the_day_turns_while_a_forward_lasts(records: Records, clock: Clock) -> 
 
 def test_outcomes_of_a_plan_count_from_one() -> None:
     assert end(steps="1~BUSY~17~0~~0").outcomes == (StepOutcome(1, "BUSY", 17),)
+
+
+def test_calls_of_one_number_going_round_are_counted_for_a_minute_and_while_they_last(
+    records: Records, clock: Clock
+) -> None:
+    who = OUTSIDE.caller
+    for channel in ("1.1", "1.2"):
+        records.decided(channel, OUTSIDE, decision(), clock())
+        clock.pass_by(seconds=30)
+    assert records.rounds.of(who, "101", clock()) == 1
+    assert records.rounds.of(Caller(number="+33140000001"), "101", clock()) == 0
+    assert records.rounds.of(who, "102", clock()) == 0
+    inside = Call(caller=Caller(extension="102", number="102"), called="101")
+    records.decided("1.3", inside, decision(), clock())
+    assert records.rounds.of(inside.caller, "101", clock()) == 0
+    for channel in ("1.1", "1.2", "1.3"):
+        records.ended(end(channel))
+    assert records.rounds.of(who, "101", clock()) == 0
+    assert records.rounds._begun == {}

@@ -69,7 +69,7 @@ def test_nothing_is_left_to_fill_in(fresh: Path) -> None:
 
 def test_dialplan_is_the_repository_s(fresh: Path) -> None:
     for source in (CHECKOUT / "dialplan").glob("*.conf"):
-        if source.name not in {"settings.conf", "default-plans.conf"}:
+        if source.name not in {"settings.conf", "default-plans.conf", "fastagi.conf"}:
             assert (fresh / "comunik" / source.name).read_text() == source.read_text()
 
 
@@ -80,7 +80,33 @@ def test_the_dialplan_says_what_the_configuration_does(fresh: Path) -> None:
     main.write_text(text.replace("max_hops = 5\n", "max_hops = 3\n") + "\n[prompts]\nannounce_forward = true\n")
     files = dialplan(config.load(main))
     assert "Set(CK_ANNOUNCE=yes)" in files["settings.conf"]
-    assert "$[${CK_HOPS} <= 3 + 1]" in files["incoming.conf"]
+    assert "$[${CK_HOPS} <= 3]" in files["incoming.conf"]
+
+
+def test_where_calls_ask_by_agi_incoming_conf_says_so(fresh: Path, run: Run) -> None:
+    main = fresh / "comunik.toml"
+    by_stasis = dialplan(config.load(main))
+    main.write_text(main.read_text() + '\n[agi]\nlisten = "0.0.0.0:4574"\n')
+    by_agi = dialplan(config.load(main))
+    assert {name for name, text in by_agi.items() if text != by_stasis[name]} == {"incoming.conf"}
+    entries = re.findall(r"(?:Stasis|AGI)\(.*\)$", by_stasis["incoming.conf"] + by_agi["incoming.conf"], re.M)
+    said = re.fullmatch(r"Stasis\(comunik-pbx,(.*)\)", entries[0])
+    assert said
+    assert entries[1:] == [f"AGI(agi://127.0.0.1:4574/plan?{said[1].replace(',', '!')})"]
+    assert by_agi["incoming.conf"].count("Goto(comunik-agi,${CK_CALLED},1)\n") == 1
+
+
+def test_without_ari_nothing_is_said_of_it(fresh: Path, run: Run) -> None:
+    main = fresh / "comunik.toml"
+    text = main.read_text().replace("[asterisk]\n", '[agi]\nlisten = "[::1]:4573"\n[asterisk]\nari = false\n')
+    main.write_text(text)
+    for name in ("ari.secret", "asterisk/ari.conf", "asterisk/http.conf"):
+        (fresh / name).unlink()
+    said = run("init", str(fresh), "--force").good
+    assert "ari.conf" not in said
+    assert "http.conf" not in said
+    assert set(files(fresh)) & {"ari.secret", "asterisk/ari.conf", "asterisk/http.conf"} == set()
+    assert "AGI(agi://[::1]:4573/plan?" in (fresh / "comunik/incoming.conf").read_text()
 
 
 def test_existing_files_are_kept_and_said(fresh: Path, run: Run) -> None:
@@ -174,6 +200,7 @@ def test_from_a_wheel_in_a_fresh_environment(tmp_path: Path) -> None:
     said = installed("init", str(directory))
     assert (said.returncode, said.stderr) == (0, "")
     expected = {f"comunik/{source.name}" for source in (CHECKOUT / "dialplan").glob("*.conf")}
+    expected -= {"comunik/fastagi.conf"}  # in incoming.conf, where calls ask by AGI
     sounds = {
         f"sounds/{source.relative_to(CHECKOUT / 'sounds')}"
         for source in (CHECKOUT / "sounds").rglob("*")
@@ -186,3 +213,7 @@ def test_from_a_wheel_in_a_fresh_environment(tmp_path: Path) -> None:
         *sounds,
     }
     assert installed("check", "--config", str(directory / "comunik.toml")).returncode == 0
+    help_page = "from comunik_pbx.web import guide; print(guide.guide('fr', True), guide.picture('keypad.fr.png'))"
+    shown = subprocess.check_output([python, "-c", help_page], cwd=tmp_path, env=clean, text=True)
+    assert "Guide de l’utilisateur" in shown
+    assert str(site) in shown

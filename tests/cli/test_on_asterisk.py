@@ -9,6 +9,7 @@ from pathlib import Path
 
 from comunik_pbx.sandbox.sandbox import Sandbox
 from tests.pbx import PBX
+from tests.stories.company import trunks_say
 
 pytestmark = PBX
 
@@ -42,7 +43,17 @@ async def test_everything_is_found(sandbox: Sandbox) -> None:
     status, out, err = await command(sandbox.config, "check", "--live", "--json")
     assert (status, err) == (0, "")
     words = {finding["subject"]: finding["words"] for finding in json.loads(out)["live"]}
-    assert list(words) == ["store", "ARI", "service", "endpoints", "AMI", "dialplan", "mailboxes"]
+    assert list(words) == [
+        "store",
+        "ARI",
+        "modules",
+        "service",
+        "endpoints",
+        "AMI",
+        "dialplan",
+        "mailboxes",
+        "connected lines",
+    ]
     assert words["service"] == "connected to Asterisk as comunik-pbx"
 
 
@@ -54,6 +65,14 @@ async def test_names_asterisk_does_not_know_are_each_said(sandbox: Sandbox, tmp_
         'extensions.103.endpoints: Asterisk has no PJSIP endpoint "nosuch"',
         'extensions.102.mailbox: Asterisk has no mailbox "992@default"',
     ]
+
+
+async def test_a_trunk_that_tells_who_was_reached(sandbox: Sandbox) -> None:
+    async with trunks_say(sandbox, "send_connected_line = yes", "send_connected_line = no"):
+        status, _, err = await command(sandbox.config, "check", "--live")
+    assert status == 1
+    assert 'trunks.carrier.endpoints: tells who was reached; right: "send_connected_line = no"' in err
+    assert "trust_connected_line" not in err
 
 
 async def test_a_wrong_password(sandbox: Sandbox, tmp_path: Path) -> None:

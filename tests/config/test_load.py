@@ -62,6 +62,16 @@ def test_secrets_are_read_only_when_asked_for(tmp_path: Path) -> None:
         config.load(main)
 
 
+def test_without_ari_its_secret_is_not_wanted(tmp_path: Path) -> None:
+    text = GOOD.replace('ari_password_file = "ari.secret"', "ari = false")
+    main = write(tmp_path, text + '[agi]\nlisten = "127.0.0.1:4573"\n[portal]\ndial_context = "from-phones"\n')
+    (tmp_path / "ari.secret").unlink()
+    loaded = config.load(main)
+    assert (loaded.asterisk.ari, loaded.asterisk.ari_password) == (False, "")
+    assert (loaded.agi.listen, [str(n) for n in loaded.agi.allow]) == (("127.0.0.1", 4573), ["127.0.0.0/8", "::1/128"])
+    assert loaded.notes == ("portal.dial_context: without ARI (asterisk.ari) the keypad does not call",)
+
+
 def test_environment_goes_before_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMUNIK_PBX_ARI_PASSWORD", "from-environment")
     monkeypatch.setenv("COMUNIK_PBX_STORE_URL", "sqlite:////srv/rules.db")

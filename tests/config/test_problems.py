@@ -39,7 +39,7 @@ def changed(old: str, new: str) -> str:
 DIAL = 'right: a dial string with {number}, such as "PJSIP/{number}@carrier"'
 ENDPOINTS = 'right: a list of PJSIP endpoint names, such as ["101"]; [] if there is no phone'
 NUMBER = '"voicemail", an extension, or a telephone number such as +33612345678'
-KEYS = "asterisk, country, extensions, forwarding, include, language, metrics, portal, prompts, records, ringing, store, trunks"
+KEYS = "agi, asterisk, country, extensions, forwarding, include, language, metrics, portal, prompts, records, ringing, store, trunks"
 
 BAD = {
     "syntax": (
@@ -52,6 +52,20 @@ BAD = {
     ),
     "unknown key": (changed("language =", "languag ="), ["languag: unknown key; right: did you mean language?"]),
     "unknown table": (added("[webserver]\nport = 80\n"), [f"webserver: unknown key; right: one of {KEYS}"]),
+    "no way to ask for a plan": (
+        changed('ari_password_file = "ari.secret"', "ari = false"),
+        [
+            "asterisk.ari: is false, and calls cannot ask by AGI either; "
+            'right: true, or listen = "127.0.0.1:4573" under [agi]'
+        ],
+    ),
+    "who may ask by AGI": (
+        added('[agi]\nlisten = "127.0.0.1:0"\nallow = ["localhost"]\n'),
+        [
+            'agi.listen: "127.0.0.1:0" has no usable port; right: an address and a port, such as "127.0.0.1:4573"',
+            'agi.allow[0]: is "localhost"; right: a list of addresses or networks, such as ["127.0.0.1"]',
+        ],
+    ),
     "metrics without a port": (
         added('[metrics]\nlisten = "127.0.0.1"\n'),
         ["metrics.listen: is the text '127.0.0.1'; right: an address and a port, such as \"127.0.0.1:9410\""],

@@ -9,7 +9,7 @@ from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.sandbox import Sandbox
 from tests.dialplan.conftest import Publish
 from tests.dialplan.records import Events
-from tests.pbx import PBX
+from tests.pbx import PBX, dial_seconds
 
 pytestmark = PBX
 
@@ -71,14 +71,25 @@ async def test_what_a_phone_answers_and_what_the_caller_hears_of_it(
 
 
 async def test_the_ring_that_would_be_one_too_many_never_starts(pbx: Sandbox, publish: Publish, events: Events) -> None:
+    lasts = dial_seconds(pbx, 1.4)
     await publish("101", ring(seconds=1.5), End(31))
     async with sipp.phone(pbx, "101", [180]) as phone, sipp.caller(pbx, "101") as caller:
         assert (await caller.final()).status == 480
         rang = (await phone.received("CANCEL")).at - (await phone.received("INVITE")).at
-    assert rang == pytest.approx(1.4, abs=0.08)
+    assert rang == pytest.approx(lasts, abs=0.08)
     record = await events.record("101")
     assert record.story == [(1, "NOANSWER", 19), (2, "END", 19)]
-    assert record.steps[0].ring_ms == pytest.approx(1400, abs=100)
+    assert record.steps[0].ring_ms == pytest.approx(1000 * lasts, abs=100)
+
+
+async def test_a_ring_of_less_than_a_second_ends_too(pbx: Sandbox, publish: Publish, events: Events) -> None:
+    """`Dial()` of whole seconds takes 0.9 for no limit at all."""
+    await publish("101", ring(seconds=1.0), End(31))
+    async with sipp.phone(pbx, "101", [180]) as phone, sipp.caller(pbx, "101") as caller:
+        assert (await caller.final()).status == 480
+        rang = (await phone.received("CANCEL")).at - (await phone.received("INVITE")).at
+    assert rang == pytest.approx(1.0, abs=0.1)
+    assert (await events.record("101")).story == [(1, "NOANSWER", 19), (2, "END", 19)]
 
 
 async def test_no_phone_registered(pbx: Sandbox, publish: Publish, events: Events) -> None:

@@ -15,7 +15,7 @@ pytestmark = PBX
 MOBILE = "+33612345678"
 DID = "+33170000101"
 BY_101 = Diversion("101", DID, Reason.UNCONDITIONAL)
-NO_DID = Diversion("101", "101", Reason.UNCONDITIONAL)
+NO_DID = Diversion("101", ANONYMOUS, Reason.UNCONDITIONAL)
 
 
 def forward(by: Diversion = BY_101, **other: object) -> Forward:

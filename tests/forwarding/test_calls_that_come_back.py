@@ -53,6 +53,16 @@ def test_diversions_before_us_count_as_hops() -> None:
     assert refusals(far(5)) == ["max-hops"]
 
 
+def test_rounds_without_any_diversion_end_like_a_chain_too_long() -> None:
+    def again(repeats: int) -> Plan:
+        return decide(Call(caller=CUSTOMER, called="101", repeats=repeats), f"101 external 0 {MOBILE}")
+
+    assert refusals(again(4)) == []
+    assert (refusals(again(5)), brief(again(5))) == (["max-hops"], "101x6 vm:101@default")
+    inside = Call(caller=CUSTOMER, called="101", repeats=5)
+    assert refusals(decide(inside, "101 external 2 102")) == [], "what stays inside is no round by the carrier"
+
+
 def test_a_302_to_a_phone_that_sent_the_call_on_rings_nobody() -> None:
     call = Call(caller=CUSTOMER, called="101", passed=("+33170000101", "102"))
     made = decide(call, f"101 always 0 {MOBILE}")

@@ -58,6 +58,13 @@ def test_round_and_round_ends() -> None:
     assert [type(step) for step in decided.steps] == [End]
 
 
+def test_a_call_that_came_back_is_not_sent_there_again() -> None:
+    for changes in ({"diverted_by": ("0170000101",)}, {"repeats": 5}):
+        call = msgspec.structs.replace(outside_call(MOBILE), sent_by="101", passed=("101",), **changes)
+        decided = plan(call, directory(extension("101", did=("+33170000101",))), {}, NOW)
+        assert [type(step) for step in decided.steps] == [End]
+
+
 def test_nobodys_phone_sends_nothing_outside() -> None:
     call = msgspec.structs.replace(outside_call(MOBILE), sent_by="199")
     assert [type(step) for step in plan(call, directory(extension("101")), {}, NOW).steps] == [End]

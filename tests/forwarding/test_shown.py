@@ -79,6 +79,12 @@ def test_every_hop_is_told_newest_first() -> None:
     )
 
 
+def test_who_has_no_public_number_diverts_namelessly() -> None:
+    people = (NO_DID, extension("102"), extension("103", did=()))
+    (leg,) = legs(outside_call(), *people, its=f"101 always 0 102, 102 external 2 103, 103 always 0 {MOBILE}")
+    assert [one.number for one in (leg.diversion, *leg.earlier)] == ["anonymous", "+33170000102", "anonymous"]
+
+
 @pytest.mark.parametrize(
     ("trunk", "own", "call", "confirm"),
     [

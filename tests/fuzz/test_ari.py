@@ -20,6 +20,7 @@ from comunik_pbx.calls.call_ends import record_end, reported
 from comunik_pbx.calls.exact_rings import ExactRings, _Watched
 from comunik_pbx.calls.interception import EXECUTOR, Interception
 from comunik_pbx.calls.records import CallRecord, Records
+from comunik_pbx.calls.ring_watch import RingWatch
 from comunik_pbx.calls.snapshot import Snapshot
 from comunik_pbx.forwarding.rules import Rules
 from comunik_pbx.forwarding.steps import End, Ring
@@ -182,7 +183,7 @@ def test_nothing_a_channel_says_ends_the_watch_or_smuggles_anything(
 
             ari.pipeline = answers  # type: ignore[method-assign]
             rings = ExactRings(ari, lambda call, passes: True)
-            await rings._look(_Watched("7.1", 1, (Ring("101", ("101",), 1, 5.0), End(19))), at_legs)
+            await rings._look(_Watched("7.1", 1, RingWatch((Ring("101", ("101",), 1, 5.0), End(19)))), at_legs)
         return asked
 
     for path in asyncio.run(looked()):

@@ -1,9 +1,10 @@
 """A call begun in the browser: one's own phone rings, then the other's; how it goes is shown as it happens."""
 
+from comunik_pbx.accounts.account import Role
 from comunik_pbx.sandbox.phones import Phones
 from tests.pbx import PBX
-from tests.portal.people import People
-from tests.stories.company import Company
+from tests.portal.people import PASSWORD, People
+from tests.stories.company import CUSTOMER, Company
 
 pytestmark = PBX
 
@@ -66,7 +67,7 @@ async def test_what_cannot_be_called(people: People, company: Company, phones: P
     page = await people.signed_in("105", language="en")
     for number, why in (
         ("15", "15 is an emergency number."),
-        ("105", "105 would forward to itself."),
+        ("105", "This is your own extension."),
         ("+44 20 7946 0000", "is in a country"),
         ("102", "None of your phones is connected."),
     ):
@@ -101,3 +102,51 @@ async def test_keys_keyboard_paste_and_redial(people: People, company: Company) 
     await page.goto(f"{people.url}/keypad")
     await page.click("#redial")
     assert await page.input_value("#dialled") == "06 12 34 56 78"
+
+
+async def test_a_mouse_then_enter_calls_and_does_not_press_the_key_again(
+    people: People, company: Company, phones: Phones
+) -> None:
+    alice = await phones.register("101")
+    page = await people.signed_in("101", language="en")
+    await page.goto(f"{people.url}/keypad?number=10")
+    await page.click("[data-key='2']")
+    assert await page.input_value("#dialled") == "102"  # at its end
+    await page.keyboard.press("Enter")
+    own = await alice.rings()
+    await own.reject()
+    await page.locator("#state").get_by_text("Your phone was not picked up.").wait_for()
+
+
+async def test_zero_held_is_plus_and_another_person_finds_no_number_of_mine(people: People, company: Company) -> None:
+    page = await people.signed_in("105", language="en")
+    await page.goto(f"{people.url}/keypad")
+    await page.click("[data-key='0']", delay=700)
+    await page.click("[data-key='3']")
+    await page.click("[data-key='0']")
+    assert await page.input_value("#dialled") == "+30"
+    await page.click(CALL)
+    await page.goto(f"{people.url}/keypad")
+    assert await page.is_visible("#redial")
+    await page.click(".sign-out button")
+    await page.goto(await people.invitation("106"))
+    await page.fill("#password", PASSWORD)
+    await page.fill("#again", PASSWORD)
+    await page.click("main button")
+    await page.goto(f"{people.url}/keypad")
+    assert await page.is_visible("#erase")
+    assert not await page.is_visible("#redial")
+
+
+async def test_administrators_see_calls_come_and_go(people: People, company: Company, phones: Phones) -> None:
+    alice = await phones.register("101")
+    boss = await people.signed_in("boss", Role.ADMIN, language="en")
+    await boss.goto(f"{people.url}/admin/calls")
+    call = await (await phones.carrier()).number(CUSTOMER).dial("+33170000101")
+    rings = await alice.rings()
+    await boss.locator("#live .path").get_by_text("101 Alice Martin rings").wait_for()
+    await call.hangup()
+    await rings.ended()
+    await boss.locator("#ended").get_by_text("missed").first.wait_for()
+    await boss.locator("#live").get_by_text("None at the moment.").wait_for()
+    assert people.complaints == []

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from comunik_pbx import watchdog
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.readiness import watchdog_seconds
 from comunik_pbx.service import _for_ever
@@ -119,3 +120,12 @@ def test_a_watchdog_meant_for_another_process(pid: str, monkeypatch: pytest.Monk
 async def test_a_task_that_ends_by_itself_is_a_fault() -> None:
     with pytest.raises(RuntimeError, match="'rules' ended by itself"):
         await _for_ever("rules", asyncio.sleep(0))
+
+
+async def test_without_ari_told_while_the_loop_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told()
+    monkeypatch.setattr(watchdog, "notify", told.tell)
+    running = asyncio.create_task(watchdog.still_turning(SECONDS))
+    await told.again()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from comunik_pbx.needed import ACTIONS
 from tests.simulation.network import Transport
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class AmiConnection(asyncio.Protocol):
                 self._respond(action, "Success", "")
             case "Ping":
                 self._respond(action, "Success", "", Ping="Pong")
+            case "ListCommands":
+                self._respond(action, "Success", "", **dict.fromkeys(ACTIONS, "something of AstDB"))
             case "DBPut":
                 asterisk.world.database[f"/{family}/{key}"] = action.get("Val", "")
                 self._respond(action, "Success", "Updated database successfully")

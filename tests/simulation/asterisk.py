@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from comunik_pbx.needed import ALWAYS, CONFIRMATION, PROMPTS, VOICEMAIL
 from tests.simulation.ami_server import AmiConnection
 from tests.simulation.ari_server import AriConnection, Request
 from tests.simulation.channel import Channel
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ARI_PORT, AMI_PORT = 8088, 5038
 VERSION = "22.10.1"
+MODULES = [need.modules[0] for need in (*ALWAYS, VOICEMAIL, CONFIRMATION, PROMPTS)]
 
 Answer = tuple[int, Any]
 
@@ -175,6 +177,8 @@ class Asterisk:
         match request.method, request.parts:
             case "GET", ["asterisk", "info"]:
                 return 200, {"system": {"version": VERSION, "entity_id": ""}}
+            case "GET", ["asterisk", "modules"]:
+                return 200, [{"name": f"{name}.so", "status": "Running"} for name in MODULES]
             case "GET", ["events"]:
                 return 101, None
             case "PUT", ["applications", app, "eventFilter"]:

@@ -13,6 +13,7 @@ from comunik_pbx.asterisk import ami, ari, reconnect
 from comunik_pbx.calls import (
     call_end,
     call_ends,
+    deciding,
     exact_rings,
     interception,
     publishing,
@@ -95,7 +96,7 @@ def origin_by_caller_id() -> AbstractContextManager[Any]:
     def believed(directory: Directory, endpoint: str, number: str, presentation: str) -> Any:
         return once(directory, number if number in directory.extensions else endpoint, number, presentation)
 
-    return patch.object(interception, "caller", believed)
+    return patch.object(deciding, "caller", believed)
 
 
 def rules_not_followed() -> AbstractContextManager[Any]:

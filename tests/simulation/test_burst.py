@@ -47,6 +47,7 @@ def burst() -> Outcome:
 
     def look() -> None:
         [service] = world.instances.values()
+        assert service._interception is not None
         undecided.append(service._interception.undecided)
         if world.loop.time() < 90:
             world.later(0.01, look)
@@ -57,5 +58,5 @@ def burst() -> Outcome:
     world.loop.call_at(60.0, look)
     world.run(sorted(calls, key=lambda happening: happening.at))
     [service] = world.instances.values()
-    fallen = {why.value: count for why, count in service._interception.figures.fallen.items()}
+    fallen = {why.value: count for why, count in service._figures.fallen.items()}
     return Outcome(world.violation, len(world.truth.passes), world.truth.counts, fallen, undecided)

@@ -203,6 +203,7 @@ class World:
         if process is None or not process.alive or running is None:
             self.wrong("no service is running at the end")
             return
+        assert running._interception is not None
         left = {
             "calls in hand": len(running._interception._calls),
             "reconciliations": len(running._interception._reconciling),

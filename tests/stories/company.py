@@ -76,6 +76,10 @@ class Company:
         finally:
             await self._reload(written)
 
+    async def reloads(self) -> None:
+        """`comunik-pbx reload` of what is there."""
+        await self._reload(self.sandbox.config.read_text())
+
     async def _reload(self, configuration: str) -> None:
         before = await self.store.service()
         assert before is not None
@@ -144,3 +148,19 @@ async def company_of(sandbox: Sandbox) -> AsyncIterator[Company]:
             yield company
         finally:
             await company.clear()
+
+
+@asynccontextmanager
+async def trunks_say(sandbox: Sandbox, instead: str, written: str) -> AsyncIterator[None]:
+    """The trunks' endpoints in pjsip.conf say something else inside the `async with`."""
+    pjsip = sandbox.layout.etc / "pjsip.conf"
+    before = pjsip.read_text()
+    head, trunks = before.split("[trunk](!)", 1)
+    assert written in trunks
+    pjsip.write_text(f"{head}[trunk](!){trunks.replace(written, instead, 1)}")
+    try:
+        await sandbox.console("module reload res_pjsip.so")
+        yield
+    finally:
+        pjsip.write_text(before)
+        await sandbox.console("module reload res_pjsip.so")

@@ -4,7 +4,8 @@ from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.phones import Phones
 from tests.pbx import PBX
 from tests.stories.beside import PLAIN, both_ways, number_of_bruno
-from tests.stories.company import CUSTOMER, Company
+from tests.stories.company import CUSTOMER, MOBILE, Company
+from tests.stories.talking import talk_and_part
 
 pytestmark = PBX
 
@@ -70,12 +71,26 @@ async def test_a_second_call_to_a_phone_that_talks(company: Company, phones: Pho
 @both_ways
 async def test_the_phone_sends_early_media(company: Company, phones: Phones, way: str) -> None:
     customer = (await phones.carrier()).number(CUSTOMER)
-    async with sipp.phone(company.sandbox, "102", [183, 1.0, 200], early_media=True) as bruno:
+    async with sipp.phone(company.sandbox, "102", [183, 2.0, 200], early_media=True) as bruno:
         call = await customer.dial(await number_of_bruno(company, way))
         await call.progress()
+        await call.hears(customer)  # SIPp sends back what it hears
+        assert call.statuses == [183], "before anybody has answered"
         await bruno.received("ACK")
         await call.answered()
         assert call.statuses == [183, 200]
+        await call.hangup()
+
+
+async def test_the_mobiles_network_sends_early_media(company: Company, phones: Phones) -> None:
+    customer = (await phones.carrier("backup")).number(CUSTOMER)
+    await company.forwards("101", "always", MOBILE)
+    async with sipp.switch(company.sandbox, "carrier", [183, 2.0, 200]):
+        call = await customer.dial("101")
+        await call.progress()
+        await call.hears(customer)
+        assert call.statuses == [183]
+        await call.answered()
         await call.hangup()
 
 
@@ -98,3 +113,16 @@ async def test_the_phone_sends_the_call_elsewhere(company: Company, phones: Phon
         assert len(bruno.invites) == 1
         await call.hangup()
         await at_chloe.ended()
+
+
+@both_ways
+async def test_the_phone_names_several_it_could_go_to(company: Company, phones: Phones, way: str) -> None:
+    """302 with two Contacts: the one that is liked best (`q`) is called, nobody else."""
+    chloe, david = await phones.register("103"), await phones.register("104")
+    customer = (await phones.carrier()).number(CUSTOMER)
+    host = company.sandbox.layout.addresses.host
+    contacts = [f"Contact: <sip:104@{host}>;q=0.5", f"Contact: <sip:103@{host}>;q=0.9"]
+    async with sipp.phone(company.sandbox, "102", [302], headers=contacts):
+        call = await customer.dial(await number_of_bruno(company, way))
+        await talk_and_part(call, await chloe.rings())
+    assert david.rang == 0

@@ -80,6 +80,8 @@ async def test_attended_by_the_caller(company: Company, phones: Phones, way: str
     await at_chloe.answer()
     await asked.answered()
     await call.hand_over(asked)
+    await at_bruno.is_told_of("103")
+    await at_chloe.is_told_of("102")
     await at_bruno.hears(chloe)
     await at_chloe.hears(bruno)
     await call.ended()

@@ -1,5 +1,7 @@
 """Loops that leave the PBX: the call comes back by the carrier, or phones send it round with 302."""
 
+from contextlib import AsyncExitStack
+
 from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.phones import Phones
 from tests.pbx import PBX
@@ -9,6 +11,7 @@ from tests.stories.talking import talk_and_part
 pytestmark = PBX
 
 DID = "+33170000101"
+MAX_HOPS = 5  # forwarding.max_hops of the sandbox company
 
 
 async def test_the_mobile_sends_the_call_back(company: Company, phones: Phones) -> None:
@@ -44,6 +47,45 @@ async def test_without_diversion_our_own_number_as_the_caller_tells(company: Com
         on_mobile = await carrier.number(MOBILE).rings()
         back = await carrier.number(on_mobile.caller or "").dial(DID)
         await talk_and_part(back, await alice.rings())
+        await call.hangup()
+
+
+async def test_a_carrier_takes_diversions_away_and_sends_every_call_back(company: Company, phones: Phones) -> None:
+    """Nothing tells one round from the next but that the same number calls again: five legs, and no more."""
+    alice = await phones.register("101")
+    carrier = await phones.carrier()
+    mobile, customer = carrier.number(MOBILE), carrier.number(CUSTOMER)
+    await company.forwards("101", "always", MOBILE)
+    calls = [await customer.dial(DID)]
+    for _ in range(MAX_HOPS):
+        await mobile.rings()
+        calls.append(await customer.dial(DID))
+    at_desk = await alice.rings()
+    assert mobile.rang == MAX_HOPS
+    await talk_and_part(calls[-1], at_desk)
+    for call in calls:
+        await call.hangup()
+    records = await company.records(MAX_HOPS + 1)
+    assert [record.trace[0]["why"] for record in records if record.status == "answered"] == ["max-hops"]
+    again = await customer.dial(DID)  # a later call goes where it should
+    await talk_and_part(again, await mobile.rings())
+
+
+async def test_the_carrier_sends_back_what_a_phone_sent_there(company: Company, phones: Phones) -> None:
+    """302 to the mobile, which forwards to the office: the phone is asked again, and its answer not followed."""
+    carrier = await phones.carrier()
+    mobile = carrier.number(MOBILE)
+    to_mobile = [f"Contact: <sip:0612345678@{company.sandbox.layout.addresses.host}>"]
+    async with sipp.phone(company.sandbox, "101", [302], headers=to_mobile):
+        call = await carrier.number(CUSTOMER).dial(DID)
+        on_mobile = await mobile.rings()
+        back = await carrier.number(CUSTOMER).dial(
+            DID, headers={"Diversion": on_mobile.invite.header("Diversion") or ""}
+        )
+        await back.answered()
+        await back.hears_speech()  # the mailbox
+        assert mobile.rang == 1
+        await back.hangup()
         await call.hangup()
 
 
@@ -93,3 +135,29 @@ async def test_two_phones_without_a_mailbox_between_them(company: Company, phone
         call = await customer.dial("111")
         assert (await call.refused()).status == 480
         assert (len(one.invites), len(other.invites)) == (1, 1)
+
+
+async def test_trunks_of_local_channels_that_lead_back(company: Company, phones: Phones) -> None:
+    """Both trunks do, and no mailbox ends it: one leg by each, not two to the power of `max_hops`."""
+    customer = (await phones.carrier()).number(CUSTOMER)
+    await company.forwards("111", "external", MOBILE)
+    before = len(company.sandbox.asterisk.log_lines())
+    async with AsyncExitStack() as stack:
+        for trunk in ("carrier", "backup"):
+            local = company.configured(setting(f"trunks.{trunk}", "dial", '"Local/{number}@round"'))
+            await stack.enter_async_context(local)
+        call = await customer.dial("111")
+        refused = await call.refused()
+    legs = [line for line in company.sandbox.asterisk.log_lines()[before:] if f"[{MOBILE}@round:1]" in line]
+    assert (len(legs), refused.status) == (2, 503)
+
+
+async def test_local_channels_without_us_end_by_asterisks_own_count(company: Company, phones: Phones) -> None:
+    """CHANNEL(max_forwards), 20 unless the admin lowers it."""
+    customer = (await phones.carrier()).number(CUSTOMER)
+    before = len(company.sandbox.asterisk.log_lines())
+    call = await customer.dial("7000")
+    await call.refused()
+    legs = [line for line in company.sandbox.asterisk.log_lines()[before:] if "[7000@round:1]" in line]
+    assert 1 < len(legs) <= 21
+    company.normal.append("Max forwards exceeded")

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from comunik_pbx.needed import has_start_time
 from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.sandbox import Sandbox
 from comunik_pbx.sandbox.sipp import Sipp
-from tests.pbx import PBX
+from tests.pbx import PBX, dial_seconds
 from tests.stories.company import CYCLE_SECONDS, MOBILE, Company, company_of, told
 
 pytestmark = PBX
@@ -114,7 +115,6 @@ async def test_answered_at_the_last_moment(company: Company, left: float) -> Non
     assert told(await company.record()) == "external live: ring 111 ANSWER/16 -> answered"
 
 
-@pytest.mark.start_time
 async def test_a_phone_that_never_rings_is_given_up(company: Company) -> None:
     await company.forwards("111", "external", NOBODY, rings=12)
     async with (
@@ -125,8 +125,11 @@ async def test_a_phone_that_never_rings_is_given_up(company: Company) -> None:
         refused = await caller.final(within=6)
         assert refused.status == 480
         assert refused.at - alice.invites[0].at == pytest.approx(1.5, abs=0.3)
-    record = await company.record()
-    assert told(record) == "external live: ring 111 CHANUNAVAIL/20, ring 115 CHANUNAVAIL/20, end 19 END/20 -> ended"
+    # 18: where Dial() itself cannot, the service gives it up.
+    cause = 20 if has_start_time(company.sandbox.asterisk.program.version) else 18
+    assert told(await company.record()) == (
+        f"external live: ring 111 CHANUNAVAIL/{cause}, ring 115 CHANUNAVAIL/20, end 19 END/20 -> ended"
+    )
 
 
 async def test_the_service_is_killed_while_the_phone_rings(sandbox: Sandbox) -> None:
@@ -140,18 +143,20 @@ async def _killed_while_ringing(company: Company) -> None:
     sandbox = company.sandbox
     await company.forwards("111", "external", NOBODY, rings=RINGS)
     async with company.configured(given_up_after(1.0)):
-        async with sipp.phone(sandbox, "111", [180]) as alice, sipp.caller(sandbox, "111") as caller:
-            await alice.received("INVITE")
-            await asyncio.sleep(0.3)
-            assert sandbox.service is not None
-            sandbox.service.send_signal(signal.SIGKILL)
-            await sandbox.service.wait()
-            await alice.received("CANCEL", within=6)
-            assert (await caller.final()).status == 480
-            # the allowance: start_seconds and a second
-            assert rang(alice, 180) == pytest.approx(RING_SECONDS - 0.1 + 2, abs=0.15)
-        await sandbox.stop_service()
-        await sandbox.start_service()
+        try:
+            async with sipp.phone(sandbox, "111", [180]) as alice, sipp.caller(sandbox, "111") as caller:
+                await alice.received("INVITE")
+                await asyncio.sleep(0.3)
+                assert sandbox.service is not None
+                sandbox.service.send_signal(signal.SIGKILL)
+                await sandbox.service.wait()
+                await alice.received("CANCEL", within=6)
+                assert (await caller.final()).status == 480
+                # the allowance: start_seconds and a second
+                assert rang(alice, 180) == pytest.approx(dial_seconds(sandbox, RING_SECONDS - 0.1 + 2), abs=0.15)
+        finally:
+            await sandbox.stop_service()
+            await sandbox.start_service()
 
 
 async def test_the_service_is_started_anew_while_the_phone_rings(company: Company) -> None:
@@ -168,4 +173,4 @@ async def test_the_service_is_started_anew_while_the_phone_rings(company: Compan
         await sandbox.start_service()
         await alice.received("CANCEL", within=10)
         assert (await caller.final()).status == 480
-        assert rang(alice, 180) == pytest.approx(5 * CYCLE_SECONDS - 0.1 + 2, abs=0.2)
+        assert rang(alice, 180) == pytest.approx(dial_seconds(sandbox, 5 * CYCLE_SECONDS - 0.1 + 2), abs=0.2)

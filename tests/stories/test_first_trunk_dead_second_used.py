@@ -45,7 +45,6 @@ async def test_the_first_trunk_refuses(company: Company, phones: Phones) -> None
     assert told(record) == "internal live: forward carrier CONGESTION/34, forward backup ANSWER/16 -> answered"
 
 
-@pytest.mark.start_time
 @pytest.mark.usefixtures("impatient")
 async def test_nothing_listens_at_the_first_trunk(company: Company, phones: Phones) -> None:
     bruno = await phones.register("102")
@@ -59,7 +58,6 @@ async def test_nothing_listens_at_the_first_trunk(company: Company, phones: Phon
     assert told(record) == "internal live: forward carrier CHANUNAVAIL/34, forward backup ANSWER/16 -> answered"
 
 
-@pytest.mark.start_time
 @pytest.mark.usefixtures("impatient")
 async def test_the_first_trunk_never_answers_the_invite(company: Company, phones: Phones) -> None:
     bruno = await phones.register("102")

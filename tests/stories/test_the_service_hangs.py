@@ -97,6 +97,6 @@ async def test_nothing_was_ever_published(company: Company, phones: Phones) -> N
         await talk_and_part(call, await alice.rings())
     record = await company.record()
     assert told(record) == "external default: ring 101 ANSWER/16 -> answered"
-    # All is published again when Asterisk has been reloaded, and at the latest a few seconds later.
-    await company.sandbox.console("dialplan reload")
+    # All is published again by a reload, and at the latest a minute later.
+    await company.reloads()
     await published(company, "1|forward~")

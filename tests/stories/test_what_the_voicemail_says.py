@@ -1,7 +1,5 @@
 """Voicemail at the end of a plan: greeting, language, whose box; a full or missing box; keys that lead nowhere."""
 
-import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,33 +10,12 @@ from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.phones import Phones
 from tests.pbx import PBX
 from tests.stories.company import CUSTOMER, MOBILE, Company, setting, told
+from tests.stories.played import Played
 
 pytestmark = PBX
 
 DID = "+33170000101"
 UNAVAILABLE, BUSY, FULL = "vm-isunavail", "vm-isonphone", "vm-mailboxfull"
-
-
-class Played:
-    """The sound files that Asterisk plays from now on, with their language, as its log has them."""
-
-    def __init__(self, company: Company) -> None:
-        self._log = company.sandbox.layout.full_log
-        self._from = len(self._log.read_text(errors="replace"))
-
-    @property
-    def files(self) -> list[tuple[str, str]]:
-        text = self._log.read_text(errors="replace")[self._from :]
-        return re.findall(r"Playing '([^'.]+)\.[a-z0-9]+' \(language '(\w+)'\)", text)
-
-    async def has(self, file: str, language: str = "fr", within: float = 15.0) -> None:
-        """Wait until a file is played."""
-        try:
-            async with asyncio.timeout(within):
-                while (file, language) not in self.files:  # noqa: ASYNC110  a log tells nobody when it grows
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise AssertionError(f"{file} ({language}) was not played, but {self.files}") from None
 
 
 @pytest.mark.parametrize(("answers", "greeting"), [([180], UNAVAILABLE), ([486], BUSY), ([603], BUSY)])

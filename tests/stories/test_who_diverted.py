@@ -1,14 +1,9 @@
 """Diversion headers (RFC 5806) of forwarded calls: all who diverted, newest on top, each with its reason."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import pytest
-
 from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.phones import Phones
 from tests.pbx import PBX
-from tests.stories.company import CUSTOMER, MOBILE, Company, setting, told
+from tests.stories.company import CUSTOMER, MOBILE, Company, setting, trunks_say
 from tests.stories.talking import talk_and_part
 
 pytestmark = PBX
@@ -77,27 +72,11 @@ async def test_a_name_from_before_is_not_put_to_our_number(company: Company, pho
     await talk_and_part(call, at_desk)
 
 
-@asynccontextmanager
-async def trunks_say(company: Company, instead: str, written: str) -> AsyncIterator[None]:
-    """The trunks' endpoints in pjsip.conf say something else inside the `async with`."""
-    pjsip = company.sandbox.layout.etc / "pjsip.conf"
-    before = pjsip.read_text()
-    head, trunks = before.split("[trunk](!)", 1)
-    assert written in trunks
-    pjsip.write_text(f"{head}[trunk](!){trunks.replace(written, instead, 1)}")
-    try:
-        await company.sandbox.console("module reload res_pjsip.so")
-        yield
-    finally:
-        pjsip.write_text(before)
-        await company.sandbox.console("module reload res_pjsip.so")
-
-
 async def test_a_trunk_that_wants_no_diversion_gets_none(company: Company, phones: Phones) -> None:
     carrier = await phones.carrier()
     await company.forwards("101", "always", "102")
     await company.forwards("102", "always", MOBILE)
-    async with trunks_say(company, "send_diversion = no", "send_diversion = yes"):
+    async with trunks_say(company.sandbox, "send_diversion = no", "send_diversion = yes"):
         call = await carrier.number(CUSTOMER).dial(DID)
         on_mobile = await carrier.number(MOBILE).rings()
         assert on_mobile.invite.all("Diversion") == []
@@ -110,33 +89,13 @@ async def test_a_withheld_number_is_not_asserted_to_a_trunk_that_is_not_trusted(
     carrier = await phones.carrier()
     await company.forwards("101", "always", "102")
     await company.forwards("102", "always", MOBILE)
-    async with trunks_say(company, "trust_id_outbound = no", "trust_id_outbound = yes"):
+    async with trunks_say(company.sandbox, "trust_id_outbound = no", "trust_id_outbound = yes"):
         call = await carrier.withheld(CUSTOMER).dial(DID)
         on_mobile = await carrier.number(MOBILE).rings()
         assert on_mobile.caller == "anonymous"
         assert on_mobile.invite.header("P-Asserted-Identity") is None
         assert CUSTOMER[1:] not in on_mobile.invite.text
         await talk_and_part(call, on_mobile)
-
-
-@pytest.mark.parametrize("script", [[180, 0.3, 200], [183, 0.3, 200]])
-async def test_the_caller_never_learns_where_his_call_went(
-    company: Company, phones: Phones, script: list[int | float]
-) -> None:
-    bruno = await phones.register("102")
-    await company.forwards("101", "internal", MOBILE)
-    asserted = [
-        f"P-Asserted-Identity: <sip:{MOBILE}@mobile.example>",
-        f"Remote-Party-ID: <sip:{MOBILE}@mobile.example>",
-    ]
-    async with sipp.switch(company.sandbox, "carrier", script, headers=asserted):
-        call = await bruno.dial("101")
-        await call.answered()
-        await call.talks(0.5)
-        heard_of = [message.start_line for message in call.messages if MOBILE[1:] in message.text]
-        assert heard_of == []
-        await call.hangup()
-    assert told(await company.record()) == "internal live: forward carrier ANSWER/16 -> answered"
 
 
 async def test_a_forward_inside_shows_the_colleague_as_plain_dial_does(company: Company, phones: Phones) -> None:

@@ -1,6 +1,7 @@
 """Whose number a forwarded call shows: each trunk has its policy, and outsiders never see an extension's number."""
 
 import csv
+import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
@@ -10,7 +11,7 @@ from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.phones import Phones
 from comunik_pbx.sandbox.sip_message import SipMessage
 from tests.pbx import PBX
-from tests.stories.company import CUSTOMER, MOBILE, Company, setting, told
+from tests.stories.company import CUSTOMER, MOBILE, Company, setting, told, trunks_say
 from tests.stories.talking import talk_and_part
 
 pytestmark = PBX
@@ -75,6 +76,46 @@ async def test_an_inside_caller_shows_a_number_that_can_be_called_back(
     assert told(await company.record()) == "internal live: forward carrier ANSWER/16 -> answered"
 
 
+EXTENSIONS = re.compile(r"(?<![0-9A-Za-z.+-])1(?:01|02|11|12)(?![0-9A-Za-z.])")
+
+
+@pytest.mark.parametrize(
+    ("policy", "company_number"),
+    [
+        ("original", COMPANY_NUMBER),
+        ("forwarder", COMPANY_NUMBER),
+        ("company", COMPANY_NUMBER),
+        ("original", None),
+        ("forwarder", None),
+    ],
+)
+async def test_no_extensions_number_goes_outside(
+    company: Company, phones: Phones, policy: str, company_number: str | None
+) -> None:
+    """In no header at all, whoever calls and forwards: with and without DIDs, names, a company's number."""
+    callers = [await phones.register("102"), await phones.register("111")]
+    await company.forwards("112", "always", "101")  # no DID: by 112 and 101
+    await company.forwards("101", "always", MOBILE)
+
+    def change(text: str) -> str:
+        text = setting("trunks.carrier", "caller_id", f'"{policy}"')(text)
+        text = setting("trunks.carrier", "history_info", "true")(text)
+        return text if company_number else text.replace(f'company_number = "{COMPANY_NUMBER}"\n', "")
+
+    async with company.configured(change), sipp.switch(company.sandbox, "carrier", [486]) as carrier:
+        for caller in callers:
+            for number in ("112", "*30112", "*31112"):
+                assert (await (await caller.dial(number)).refused()).status == 486
+        invites = carrier.invites
+    assert len(invites) == 6
+    headers = ("From", "P-Asserted-Identity", "Remote-Party-ID", "Contact", "Diversion", "History-Info")
+    told = [f"{name}: {text}" for invite in invites for name, text in invite.headers if EXTENSIONS.search(text)]
+    assert [line for line in told if not line.startswith(("Via", "Call-ID", "CSeq", "Content-Length"))] == []
+    assert all(invite.header(name) for invite in invites for name in headers if name[0] != "P" and name[0] != "R")
+    if policy == "original":
+        assert [invite.user_of("From") for invite in invites[2::3]] == ["anonymous", "anonymous"], "withheld"
+
+
 async def test_a_withheld_number_gives_way_to_the_companys(company: Company, phones: Phones) -> None:
     carrier = await phones.carrier()
     async with company.configured(setting("trunks.carrier", "caller_id", '"company"')):
@@ -113,3 +154,31 @@ async def test_a_mobile_that_declines_is_not_called_twice(company: Company, phon
         assert (await call.refused()).status == 403
         assert len(carrier.invites) == 1
     assert backup.number(MOBILE).rang == 0
+
+
+async def test_a_network_that_takes_no_anonymous_calls_is_not_shown_another_number(
+    company: Company, phones: Phones
+) -> None:
+    """433 (RFC 5079) is the called person's wish: her service that rejects anonymous calls is not got round."""
+    backup = await phones.carrier("backup")
+    await company.forwards("111", "external", MOBILE)
+    async with sipp.switch(company.sandbox, "carrier", [433]) as carrier:
+        call = await backup.withheld(CUSTOMER).dial("111")
+        on_mobile = await backup.number(MOBILE).rings()
+        assert on_mobile.caller == "anonymous"
+        assert len(carrier.invites) == 1
+        await call.hangup()
+
+
+async def test_from_is_the_account_and_the_caller_is_asserted_where_the_trunk_wants_that(
+    company: Company, phones: Phones
+) -> None:
+    """`from_user` of the trunk's endpoint."""
+    carrier = await phones.carrier()
+    await company.forwards("101", "external", MOBILE)
+    written = "from_domain = sandbox.example"
+    async with trunks_say(company.sandbox, f"{written}\nfrom_user = account7", written):
+        call = await carrier.number(CUSTOMER).dial(DID)
+        on_mobile = await carrier.number(MOBILE).rings()
+        assert shown(on_mobile.invite) == ("account7", CUSTOMER)
+        await call.hangup()

@@ -10,6 +10,7 @@ from comunik_pbx.sandbox.errors import NotHeard
 from comunik_pbx.sandbox.phones import IncomingCall, OutgoingCall, Phones
 from tests.pbx import PBX
 from tests.stories.company import CUSTOMER, MOBILE, Company, setting, told
+from tests.stories.played import Played
 
 pytestmark = PBX
 
@@ -116,8 +117,21 @@ async def test_no_early_media_before_it(company: Company, phones: Phones) -> Non
 
 
 async def test_one_user_wants_it_although_the_trunk_does_not(company: Company, phones: Phones) -> None:
-    async with company.configured(setting("extensions.101", "confirm", "true")):
-        call, on_mobile = await asked(company, phones)
+    """In her own language, and by the second trunk as by the first."""
+    backup = await phones.carrier("backup")
+    await company.forwards("101", "external", MOBILE)
+
+    def change(text: str) -> str:
+        return setting("extensions.101", "language", '"en"')(setting("extensions.101", "confirm", "true")(text))
+
+    async with company.configured(change), sipp.switch(company.sandbox, "carrier", [503]):
+        played = Played(company)
+        call = await backup.number(CUSTOMER).dial(DID)
+        on_mobile = await backup.number(MOBILE).rings()
+        await on_mobile.answer()
+        await played.has("followme/call-from", "en")
+        assert call.statuses == [180]
         await on_mobile.press("1")
         await call.answered()
         await call.hangup()
+    assert {language for _, language in played.files} == {"en"}

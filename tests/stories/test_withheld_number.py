@@ -23,7 +23,8 @@ async def test_withheld_number_is_shown_neither_at_the_desk_nor_on_the_mobile(co
     assert on_mobile.caller == "anonymous"
     assert "id" in (invite.header("Privacy") or "").split(";")
     shown = [name for name, value in invite.headers if CUSTOMER[1:] in value]
-    assert set(shown) <= {"P-Asserted-Identity"}, "only the carrier, who knows it already, is told"
+    assert set(shown) <= {"P-Asserted-Identity", "Remote-Party-ID"}, "only the carrier, who knows it already, is told"
+    assert "privacy=full" in (invite.header("Remote-Party-ID") or "")
     assert on_mobile.diversion == ("+33170000101", "no-answer")
     await talk_and_part(call, on_mobile)
 

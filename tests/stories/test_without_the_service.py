@@ -202,6 +202,7 @@ async def test_a_wiped_database_is_filled_again(company: Company) -> None:
     assert re.search(
         r"[1-9]\d* database entries removed", await company.sandbox.console("database deltree comunik-plan")
     )
+    await company.reloads()  # or wait: it is noticed within a minute
     await published(company.sandbox, "external/101", MOBILE)
     await published(company.sandbox, "did/33170000101", "101")
 

@@ -1,6 +1,7 @@
 """The portal on a real store, asked as a browser asks, without a network."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,7 +50,14 @@ class APhone:
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """The company's portal, with nobody signed in."""
-    config = configuration.load(write(tmp_path, GOOD + '[portal]\nlisten = "127.0.0.1:8080"\n'))
+    async with site_of(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def site_of(directory: Path, company: str = GOOD) -> AsyncIterator[Site]:
+    """The portal of a company, its files in a directory."""
+    config = configuration.load(write(directory, company + '[portal]\nlisten = "127.0.0.1:8080"\n'))
     async with await Store.open(config.store_url) as store:
         snapshot = Snapshot(config.directory, config.default_rules)
 

@@ -1,10 +1,14 @@
 """The forwarding page: rules are set, refused beside the field, switched, tested."""
 
 from html import unescape
+from pathlib import Path
 
 import pytest
 
+from comunik_pbx.forwarding.plan import Usage
 from comunik_pbx.forwarding.rules import RuleKind, ToExtension, ToNumber, ToVoicemail
+from tests.config.company import GOOD
+from tests.web.conftest import site_of
 from tests.web.site import Site, Visitor
 
 
@@ -37,7 +41,7 @@ async def test_a_rule_is_set(site: Site, kind: str, fields: dict[str, str], to: 
     ("kind", "fields", "words"),
     [
         ("always", {"number": "15"}, "15 is an emergency number."),
-        ("always", {"number": "08 99 12 34 56"}, "+33899123456 is a premium-rate number."),
+        ("always", {"number": "08 99 12 34 56"}, "0\u00a0899\u00a012\u00a034\u00a056 is a premium-rate number."),
         ("always", {"number": "101"}, "101 would forward to itself."),
         ("always", {"number": ""}, "A number is needed."),
         ("internal", {"channel": "extension", "extension": "199", "rings": "3"}, "There is no extension 199."),
@@ -120,8 +124,9 @@ async def test_until(site: Site) -> None:
         ("102 Bruno Petit", ["A call from inside (Bruno Petit)"]),
         ("01 40 00 00 00", ["A call from outside", "the voicemail of 101"]),
         ("anonymous", ["A call from outside"]),
+        ("Anonyme", ["A call from outside"]),
+        ("petit", ["A call from inside (Bruno Petit)"]),
         ("+33170000101", ["A call from inside (Alice Martin)"]),
-        ("<script>", ["A call from outside"]),
     ],
 )
 async def test_my_forwarding_is_tested_by_the_decision_itself(site: Site, caller: str, says: list[str]) -> None:
@@ -131,7 +136,63 @@ async def test_my_forwarding_is_tested_by_the_decision_itself(site: Site, caller
     text = unescape(answer.text).replace("\u00a0", " ")
     for words in says:
         assert words in text, words
+
+
+@pytest.mark.parametrize(
+    ("caller", "says"),
+    [
+        ("zoé", "This is neither an extension, nor a name, nor a number."),
+        ("<script>", "This is neither an extension, nor a name, nor a number."),
+        ("i", "Several people are called so: 101 Alice Martin, 102 Bruno Petit."),
+    ],
+)
+async def test_a_caller_who_is_nobody_is_not_taken_for_a_withheld_number(site: Site, caller: str, says: str) -> None:
+    alice = await site.signed_in("101")
+    answer = await alice.client.get("/forwarding", params={"caller": caller})
+    assert says in unescape(answer.text).partition('id="caller-wrong"')[2].partition("</p>")[0]
+    assert "Because" not in answer.text
     assert "<script>" not in answer.text
+
+
+async def test_a_name_that_several_have_is_asked_for_again(site: Site) -> None:
+    alice = await site.signed_in("101")
+    answer = await alice.post("/forwarding/internal", channel="extension", extension="i", rings="2")
+    wrong = unescape(answer.text).partition('id="internal-extension-wrong"')[2].partition("</p>")[0]
+    assert (answer.status_code, "Several people are called so: 101 Alice Martin, 102" in wrong) == (422, True)
+    assert 'data-unsaved="already"' in answer.text
+
+
+async def test_a_refusal_stands_beside_the_field_that_is_shown(site: Site) -> None:
+    alice = await site.signed_in("101")
+    answer = await alice.post("/forwarding/internal", channel="number", number="01 70 00 01 01", rings="2")
+    assert answer.status_code == 422
+    assert "would forward to itself" in answer.text.partition('id="internal-number-wrong"')[2].partition("</p>")[0]
+
+
+async def test_the_limits_of_live_calls_count_in_the_test_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = GOOD.replace('name = "Alice Martin"', 'name = "Alice Martin"\nmax_outside_calls = 1')
+    async with site_of(tmp_path, limited) as site:
+        alice = await site.signed_in("101")
+        await alice.post("/forwarding/always", number="06 12 34 56 78")
+        assert "06 12 34 56 78 is called" in await page(alice, "/forwarding?caller=102")
+        monkeypatch.setattr(site.app.state.needs.rules, "usage", lambda now: {"101": Usage(at_once=1, today=1)})
+        assert "as many forwarded calls to outside as it may" in await page(alice, "/forwarding?caller=102")
+
+
+async def test_the_mailbox_is_offered_only_where_there_is_one(site: Site) -> None:
+    for name, offered in (("101", True), ("103", False)):
+        assert ('value="voicemail"' in await page(await site.signed_in(name))) == offered, name
+
+
+async def test_what_is_in_force_is_one_sentence(site: Site) -> None:
+    alice = await site.signed_in("101")
+    await alice.post("/forwarding/internal", channel="extension", extension="103", rings="2", until="2026-12-24T18:00")
+    text = (await page(alice)).partition('class="now"')[2].partition("</section>")[0]
+    assert text.count("<p>") == 1
+    assert (
+        "Calls from inside go to 103 after 2 rings (about 10 s), until 24 December 2026, 18:00; "
+        "calls from outside go to your voicemail after 4 rings (about 20 s).</p>"
+    ) in text
 
 
 async def test_the_choice_of_rings_says_how_long(site: Site) -> None:

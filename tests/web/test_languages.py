@@ -78,6 +78,16 @@ async def test_ones_own_choice_goes_before_the_browsers(site: Site) -> None:
     assert '<html lang="en"' in (await stranger.get("/sign-in")).text
 
 
+async def test_errors_too_are_in_ones_language_and_theme(site: Site) -> None:
+    alice = await site.signed_in("101", language="fr")
+    await alice.get("/preferences")
+    await alice.post("/preferences", language="fr", theme="dark")
+    for path, status in (("/nowhere", 404), ("/admin", 403), ("/forwarding/always", 405)):
+        answer = await alice.get(path)
+        assert (answer.status_code, '<html lang="fr" data-theme="dark">' in answer.text) == (status, True), path
+        assert 'href="/keypad"' in answer.text, path
+
+
 async def test_the_theme_comes_with_the_page(site: Site) -> None:
     alice = await site.signed_in("101")
     for theme in ("dark", "light", "system"):

@@ -13,7 +13,7 @@ from tests.web.site import BASE, Site
 
 FORM = "application/x-www-form-urlencoded"
 
-OPEN = {"/sign-in", "/invitation/{secret}"}
+OPEN = {"/sign-in", "/invitation/{secret}", "/help", "/help/screens/{name}"}
 """What one sees without being signed in."""
 
 
@@ -32,7 +32,7 @@ def routes(site: Site) -> list[tuple[str, str]]:
 
 def filled(path: str) -> str:
     """The path with values in it: those of extension 102, which is not whoever asks."""
-    values = {"kind": "external", "state": "off", "secret": "x" * 43, "number": "102", "what": "off"}
+    values = {"kind": "external", "state": "off", "secret": "x" * 43, "number": "102", "what": "off", "name": "102"}
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
     assert "{" not in path, path

@@ -1,0 +1,85 @@
+"""One call decided, however it asked: what the dialplan says of it → Call → plan(…) → a record, and the plan as text.
+
+The arguments are those that dialplan/incoming.conf gives to Stasis(), and dialplan/fastagi.conf to AGI().
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from comunik_pbx.asterisk.plan_encoding import encode
+from comunik_pbx.calls.caller import caller
+from comunik_pbx.calls.records import Records
+from comunik_pbx.calls.snapshot import SnapshotSource
+from comunik_pbx.forwarding.call import Call
+from comunik_pbx.forwarding.directory import Directory
+from comunik_pbx.forwarding.plan import Plan, Usage, plan
+from comunik_pbx.forwarding.rules import Rules
+from comunik_pbx.forwarding.steps import Step
+
+Decide = Callable[[Call, Directory, Rules, datetime, Mapping[str, Usage]], Plan]
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What was decided, of which pass of the channel, and the plan as the dialplan reads it."""
+
+    passes: int
+    steps: tuple[Step, ...]
+    encoded: str
+
+
+class Decisions:
+    """Decides calls at once, from memory, and opens their records.
+
+    `watched` says whether somebody will end the ringing exactly, so that the dialplan should not.
+    """
+
+    def __init__(
+        self,
+        snapshot: SnapshotSource,
+        records: Records,
+        *,
+        watched: bool = False,
+        decide: Decide = plan,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._snapshot = snapshot
+        self._records = records
+        self._watched = watched
+        self._decide = decide
+        self._clock = clock
+
+    def decide(self, channel: str, arguments: Sequence[str], number: str) -> Decided:
+        """Decide for a channel (UNIQUEID), and open the record.
+
+        `number` is the caller's as received. Raises ValueError for arguments that are not the dialplan's.
+        """
+        match arguments:
+            case ["incoming", called, endpoint, presentation, *further]:
+                passes, diverted_by, seen, sent_by = (*further, *("", "", "", "")[len(further) :])[:4]
+            case _:
+                raise ValueError(
+                    "the dialplan must say incoming,CALLED,ENDPOINT,PRESENTATION,PASS,DIVERTED,SEEN,SENT_BY and said "
+                    f"{','.join(arguments)!r}"
+                )
+        snapshot, now = self._snapshot(), self._clock()
+        directory = snapshot.directory
+        who = caller(directory, endpoint, number, presentation)
+        call = Call(
+            caller=who,
+            called=called,
+            diverted_by=_numbers(diverted_by),
+            passed=_numbers(seen)[:-1],  # the last is what is called now
+            sent_by=directory.by_endpoint.get(sent_by),
+            repeats=self._records.rounds.of(who, called, now),
+        )
+        decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
+        encoded = encode(decision.steps, watched=self._watched)
+        self._records.decided(channel, call, decision, now, nth := int(passes or 1))
+        return Decided(nth, decision.steps, encoded)
+
+
+def _numbers(joined: str) -> tuple[str, ...]:
+    """Numbers as the dialplan joins them: `+33170000101&102`."""
+    return tuple(number for number in joined.split("&") if number)
