@@ -82,7 +82,10 @@ async def test_it_stays_for_as_long_as_an_action_takes(ami: FakeAmi) -> None:
         await client.action("Ping")  # whose end is not the end of all use
         with pytest.raises(AmiTimeout):
             await waiting
-    assert len(ami.writers) == 1
+        await client.action("Ping")
+        with pytest.raises(AmiTimeout):  # begun while the connection lingered
+            await client.db_put("f", "k", "v")
+    assert len(ami.writers) == 2
 
 
 async def test_actions_at_once_share_one_connection(ami: FakeAmi) -> None:

@@ -240,6 +240,7 @@ async def test_calls_already_waiting_are_decided_on_connection(pbx: Pbx) -> None
         await pbx.until_asked(4)
     assert pbx.variable("7.1") == OUTSIDE
     assert pbx.continued() == ["7.1", "7.4"]
+    assert not [path for _, path, _ in pbx.about_channels() if "7.5" in path], "one whose end is being told"
 
 
 async def test_calls_are_decided_again_after_a_restart_of_asterisk(pbx: Pbx) -> None:

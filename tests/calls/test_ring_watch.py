@@ -60,6 +60,7 @@ def test_when_to_look_first(steps: Steps, first: Wait | None) -> None:
         pytest.param([dialling(0.4)], Wait(FIRST_LOOK_SECONDS), id="a phone that does not ring"),
         pytest.param([dialling(4, rang=3.5)], Wait(9.4), id="counted from the ringing"),
         pytest.param([dialling(13.3, rang=3.5)], Wait(0.1), id="not yet"),
+        pytest.param([dialling(13.38, rang=3.5)], Wait(0.02), id="not quite yet"),
         pytest.param([dialling(13.4, rang=3.5)], RungEnough(R10), id="a tenth of a second early"),
         pytest.param([dialling(13.399, rang=3.5)], RungEnough(R10), id="what is left is not worth a look"),
         pytest.param([dialling(60, rang=3.5)], RungEnough(R10), id="a look that comes late"),

@@ -15,12 +15,14 @@ pytestmark = PBX
 
 CALLS = 150
 
-# A service that takes on two calls at a time.
+# A service that takes on two calls at a time, and often collects the ends of those that it did not decide.
 SMALL = """
 import sys
 from functools import partial
 from pathlib import Path
 from comunik_pbx import service
+from comunik_pbx.calls import kept_ends
+kept_ends.COLLECT_SECONDS = 1.0
 service.Interception = partial(service.Interception, most_calls=2)
 sys.exit(service.run(Path(sys.argv[1])))
 """
