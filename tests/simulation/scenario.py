@@ -13,7 +13,8 @@ HOUR = 3600.0
 class IncomingCall(msgspec.Struct, frozen=True):
     """A call. The caller hangs up after `patience` seconds if nobody else has by then.
 
-    `diverted` is who diverted it before it came here, as the dialplan has it: `&` and a number, for each.
+    `diverted` is who diverted it before it came here, as the dialplan has it: `&` and a number, for each. `linked` is
+    its linkedid if that is not its own UNIQUEID.
     """
 
     called: str
@@ -22,6 +23,7 @@ class IncomingCall(msgspec.Struct, frozen=True):
     presentation: str
     patience: float
     diverted: str = ""
+    linked: str = ""
 
 
 class RuleChange(msgspec.Struct, frozen=True):
