@@ -60,14 +60,14 @@ class Channel:
     """One caller's channel. `inbox` holds what others told it.
 
     `variables` are CK_STARTED and those of Dial(), most of which a second pass begins with as the first left them;
-    `name` is the endpoint that it came by.
+    `name` is the endpoint whose channel it is.
     """
 
     def __init__(self, asterisk: "Asterisk", channel_id: str, incoming: "IncomingCall") -> None:
         self.asterisk = asterisk
         self.id = channel_id
         self.linked = incoming.linked or channel_id
-        self.name = incoming.endpoint
+        self.name = "" if incoming.linked else incoming.endpoint
         self.variables: dict[str, str] = {}
         self.incoming = incoming
         self.called = incoming.called
@@ -101,6 +101,8 @@ class Channel:
                 return self.linked
             case "CHANNEL(state)":
                 return "Ring"
+            case "CK_SEEN":
+                return f"&{self.called}"
         raise AssertionError(f"the simulated Asterisk does not know ${{{name}}}")
 
     def milliseconds(self) -> str:

@@ -76,6 +76,8 @@ class Rung:
                 return self.caller.linked
             case "CHANNEL(state)":
                 return self.state
+            case "CK_SEEN":  # inherited
+                return self.caller.variable(name)
         raise AssertionError(f"the simulated Asterisk does not know ${{{name}}} of a leg")
 
     def json(self) -> dict[str, Any]:

@@ -174,12 +174,6 @@ def ami_never_left() -> AbstractContextManager[Any]:
     return patch.object(ami.AmiClient, "_leave", lambda self: None)
 
 
-def ami_connection_believed() -> AbstractContextManager[Any]:
-    """A connection to AMI on which nothing was answered is used again."""
-    once = ami.AmiClient.close
-    return patch.object(ami.AmiClient, "close", lambda self: None if self._users else once(self))
-
-
 def earlier_pass_left_open() -> AbstractContextManager[Any]:
     """A transferred caller's first record stays open if its end was missed."""
     return patch.object(records, "_passes", lambda _: 1000)
@@ -351,6 +345,14 @@ def linkedid_not_compared() -> AbstractContextManager[Any]:
     return patch.object(exact_rings.ExactRings, "_legs", legs)
 
 
+def queue_members_not_told_apart() -> AbstractContextManager[Any]:
+    """Of the calls that a queue makes to its members, all with its caller's linkedid, one ends the legs of another."""
+    return _both(
+        patch.object(exact_rings, "CALLER", exact_rings.CALLER.replace("${CK_SEEN}", "")),
+        patch.object(exact_rings, "LEG", exact_rings.LEG.replace("${CK_SEEN}", "")),
+    )
+
+
 def legs_ended_unseen() -> AbstractContextManager[Any]:
     """The ringing is ended without a look whether somebody has answered."""
     once = exact_rings.ExactRings._legs
@@ -397,7 +399,6 @@ MUTATIONS: dict[str, Mutation] = {
         worker_forgotten,
         no_reconnection,
         ami_never_left,
-        ami_connection_believed,
         earlier_pass_left_open,
         later_pass_closed,
         channels_not_listed_again,
@@ -421,6 +422,7 @@ MUTATIONS: dict[str, Mutation] = {
         plan_not_compared,
         pass_not_compared,
         linkedid_not_compared,
+        queue_members_not_told_apart,
         legs_ended_unseen,
         early_media_not_looked_at,
         old_looks_believed,

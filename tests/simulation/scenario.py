@@ -14,7 +14,7 @@ class IncomingCall(msgspec.Struct, frozen=True):
     """A call. The caller hangs up after `patience` seconds if nobody else has by then.
 
     `diverted` is who diverted it before it came here, as the dialplan has it: `&` and a number, for each. `linked` is
-    its linkedid if that is not its own UNIQUEID.
+    its linkedid if it is not its own UNIQUEID: of a Local channel, such as a queue rings its members by.
     """
 
     called: str
@@ -62,7 +62,11 @@ def scenario(seed: int, hours: float) -> list[Happening]:
         dense = chance.choice([0.005, 0.05, 1.0, 10.0])
         for _ in range(chance.randint(1, 11)):
             at = middle + dense * chance.expovariate(1.0)
-            happens(at, _call(chance))
+            happens(at, call := _call(chance))
+            if chance.random() < 0.1:  # a queue rings two members at the same time
+                member = msgspec.structs.replace(call, linked=f"queue-{len(found)}", endpoint="carrier", diverted="")
+                for called in chance.sample(NUMBERS, 2):
+                    happens(at, msgspec.structs.replace(member, called=called))
             if chance.random() < 0.15:
                 happens(at - chance.choice([0.001, 0.05, 0.2]) * chance.random(), RuleChange())
         if not calm and chance.random() < 0.6:

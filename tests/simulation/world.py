@@ -58,6 +58,7 @@ class World:
         self.people = People(random.Random(f"people {seed}"), company.NUMBERS)
         self.truth = Truth(self)
         self.disk = Disk(self)
+        self._people_set_rules(random.Random(f"rules {seed}"))
         self.database: dict[str, str] = {}  # AstDB
         # Pings and looks into AstDB are an idle hour's work: done as often as in earnest in some runs only.
         self.patience = self.chance.choice([1.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0])
@@ -77,6 +78,12 @@ class World:
         self._over: asyncio.Future[None] = self.loop.create_future()
         self.default_plans: dict[str, str] = {}
         self.start_asterisk()
+
+    def _people_set_rules(self, chance: random.Random) -> None:
+        """Before the run begins."""
+        for _ in range(chance.choice([0, 5, 20])):
+            self.disk.rules = company.changed(self.disk.rules, chance, self.loop.wall())
+        self.truth.rules = [(float("-inf"), self.disk.rules)]
 
     def wall(self, moment: float) -> float:
         return EPOCH + moment
@@ -230,7 +237,8 @@ class World:
         for task in asyncio.all_tasks(self.loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
         self.loop.set_exception_handler(lambda *_: None)
-        for process in [*self.loop.graves, *self.ended, *self.instances]:
+        living = [] if self.service is None else [self.service]
+        for process in [*self.loop.graves, *self.ended, *self.instances, *living]:
             for task in process.tasks:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 with suppress(BaseException):
