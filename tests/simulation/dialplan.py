@@ -24,9 +24,14 @@ _TELLABLE = {1, 2, 3, 17, 18, 19, 20, 21, 22, 27, 28, 34, 38, 42, 58}
 
 
 class Dialplan:
-    """The dialplan of one Asterisk. `checks_whose`: whether a plan that was not meant for this call is refused."""
+    """The dialplan of one Asterisk.
 
-    checks_whose = True
+    `checks_whose`: whether a plan that was not meant for this call is refused. `forgets`: whether DIALSTATUS of a
+    transferred caller's first call is forgotten. `tells_undecided`: whether the service is told the end of a call that
+    nobody had decided.
+    """
+
+    checks_whose = forgets = tells_undecided = True
 
     def __init__(self, asterisk: "Asterisk") -> None:
         self._asterisk = asterisk
@@ -49,7 +54,8 @@ class Dialplan:
         if channel.passes:
             self._record(channel)
         channel.called, channel.progress = called, Progress()
-        channel.variables["DIALSTATUS"] = ""
+        if self.forgets:
+            channel.variables["DIALSTATUS"] = ""
         channel.passes += 1
         channel.limit(GUARD_SECONDS)
         self._world.truth.came(channel)
@@ -276,7 +282,8 @@ class Dialplan:
         }
         report = ",".join(f"{name}: {value}" for name, value in headers.items())
         self._world.database[f"/{KEPT}/{channel.id[-5:]}/{channel.passes}"] = report
-        if progress.decided in ("", "live") and channel.hung_up and APP in self._asterisk.sockets:
+        told = progress.decided == "live" or (self.tells_undecided and not progress.decided)
+        if told and channel.hung_up and APP in self._asterisk.sockets:
             self._tell(channel, report)
 
     def _tell(self, channel: Channel, report: str) -> None:

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
+
 from comunik_pbx import service
 from comunik_pbx.asterisk import ami, ari, reconnect
 from comunik_pbx.asterisk.ari_events import Channel
@@ -308,6 +310,26 @@ def first_step_alone() -> AbstractContextManager[Any]:
     return patch.object(exact_rings.ExactRings, "_end", end)
 
 
+def announced_step_forgotten() -> AbstractContextManager[Any]:
+    """A ring step that does not dial yet is taken for one that is over."""
+    once = ring_watch.RingWatch.looked
+
+    def looked(self: Any, look: ring_watch.Look) -> Any:
+        return once(self, look if look.dialling else msgspec.structs.replace(look, step=look.step + 1))
+
+    return patch.object(ring_watch.RingWatch, "looked", looked)
+
+
+def first_calls_outcome_believed() -> AbstractContextManager[Any]:
+    """A transferred caller's DIALSTATUS is not forgotten: he seems to be answered."""
+    return patch.object(dialplan.Dialplan, "forgets", False)
+
+
+def undecided_not_told() -> AbstractContextManager[Any]:
+    """The end of a call whose caller hung up while it was being decided is kept in AstDB alone."""
+    return patch.object(dialplan.Dialplan, "tells_undecided", False)
+
+
 def plan_not_compared() -> AbstractContextManager[Any]:
     """Whatever plan is carried out, published ones too, is taken for ours."""
     return _caller_says(0, "live")
@@ -419,6 +441,9 @@ MUTATIONS: dict[str, Mutation] = {
         rings_ended_early,
         one_look,
         first_step_alone,
+        announced_step_forgotten,
+        first_calls_outcome_believed,
+        undecided_not_told,
         plan_not_compared,
         pass_not_compared,
         linkedid_not_compared,

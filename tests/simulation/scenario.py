@@ -75,6 +75,10 @@ def scenario(seed: int, hours: float) -> list[Happening]:
                 happens(middle + chance.choice([-0.3, 0.0, 0.5, 3.0]) + dense * chance.random(), FaultComes(name))
     for _ in range(chance.randint(0, 8)):
         happens(chance.uniform(0.0, hours * HOUR), RuleChange())
+    if chance.random() < 0.2:  # and for ten minutes the next call comes before the minute is over
+        at = max(0.0, chance.choice(found).at - 60.0)
+        for _ in range(20):
+            happens(at := at + chance.uniform(10.0, 50.0), _call(chance))
     return sorted(found, key=lambda happening: happening.at)
 
 

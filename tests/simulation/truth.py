@@ -203,7 +203,9 @@ class Truth:
         one.status, one.cause, one.ended_at = status, cause, self._now()
         self.count(status)
         self._world.note("ended", one.id, status, cause)
-        self._world.later(self._world.collect_seconds + COLLECTED_SECONDS, self._should_be_recorded, one, self._now())
+        heard = channel.hung_up and one.decided in ("", "live")
+        seconds = WRITTEN_SECONDS if heard else self._world.collect_seconds + COLLECTED_SECONDS
+        self._world.later(seconds, self._should_be_recorded, one, self._now())
 
     def rang_out(self, channel: Channel, asked: float, watched: bool) -> None:
         """Nobody answered a ring step of `asked` seconds. `watched`: the service was to end it."""
@@ -263,7 +265,7 @@ class Truth:
         """There was time enough, if nothing was wrong."""
         row = self._world.disk.calls.get(one.id)
         health = self._world.health
-        calm = health.was_calm(min(since, one.came) - 1.0, self._now()) and (one.told or health.wiped_at < since)
+        calm = health.was_calm(since - 1.0, self._now()) and (one.told or health.wiped_at < since)
         if calm and (row is None or row.status != one.status):
             late = self._now() - (one.ended_at or 0.0)
             self._wrong(f"it ended {late:.3f} s ago, its record says {row.status if row else 'nothing'}", one)
