@@ -28,11 +28,12 @@ STALE_SECONDS = 0.5
 
 CALLER = (
     "EVAL(${CK_DECIDED}|${CK_PASS}|${CK_INDEX}|${CK_ACTIVE}|${DIALSTATUS}|${CK_STARTED}|${STRFTIME(,,%s%3q)}"
-    "|${RINGTIME_MS}|${PROGRESSTIME_MS}|${CHANNEL(linkedid)})"
+    "|${RINGTIME_MS}|${PROGRESSTIME_MS}|${CHANNEL(linkedid)}${CK_SEEN})"
 )
-"""What is asked of the caller's channel, in one request."""
+"""What is asked of the caller's channel, in one request. The last tells its legs from others, of the members too that a
+queue rings by Local channels: all of them have one linkedid."""
 
-LEG = "EVAL(${CHANNEL(linkedid)}|${CHANNEL(state)})"
+LEG = "EVAL(${CHANNEL(linkedid)}${CK_SEEN}|${CHANNEL(state)})"
 
 
 class _Watched:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -116,19 +117,19 @@ class AriConnection(asyncio.Protocol):
 
     # The websocket (RFC 6455)
 
-    def event(self, event: dict[str, Any]) -> None:
-        """Send an event if the application's filter lets it through."""
+    def event(self, event: dict[str, Any], delivered: Callable[[], None] | None = None) -> None:
+        """Send an event if the application's filter lets it through; `delivered` is called when the client has it."""
         if self.allowed is None or event["type"] in self.allowed:
-            self._frame(_TEXT, _encode(event))
+            self._frame(_TEXT, _encode(event), delivered)
 
     def close(self, code: int = 1000) -> None:
         self._frame(_CLOSE, code.to_bytes(2, "big"))
         self.transport.close()
 
-    def _frame(self, opcode: int, payload: bytes) -> None:
+    def _frame(self, opcode: int, payload: bytes, delivered: Callable[[], None] | None = None) -> None:
         size = len(payload)
         head = bytes([0x80 | opcode, size]) if size < 126 else bytes([0x80 | opcode, 126]) + size.to_bytes(2, "big")
-        self.transport.write(head + payload)
+        self.transport.send(head + payload, delivered)
 
     def _frames(self) -> None:
         while len(self._read) >= 2:

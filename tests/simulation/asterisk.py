@@ -1,9 +1,10 @@
-"""The simulated Asterisk: channels, the application of ARI, global variables, AMI; it can be killed and hang.
+"""The simulated Asterisk: channels, their variables, the application of ARI, AMI; it can be killed and hang.
 
 One object is one run of Asterisk: a restart makes another, which has only AstDB in common with it.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -13,7 +14,7 @@ from comunik_pbx.needed import ALWAYS, CONFIRMATION, PROMPTS, VOICEMAIL
 from tests.simulation.ami_server import AmiConnection
 from tests.simulation.ari_server import AriConnection, Request
 from tests.simulation.channel import Channel
-from tests.simulation.dialplan import RING_CONTEXT, Dialplan
+from tests.simulation.dialplan import Dialplan
 from tests.simulation.legs import Rung
 from tests.simulation.loop import Process
 from tests.simulation.network import Listener
@@ -55,14 +56,11 @@ class Asterisk:
     def _boot(self) -> None:
         self.booted = True
         self.world.note("asterisk", "booted")
-        for manager in list(self.managers):
-            if manager.logged_in:
-                manager.booted()
 
     def takes(self) -> float:
         """Seconds that one of its threads needs until it gets to do what it is asked."""
         chance = self.world.chance
-        spread = chance.random()
+        spread = 0.97 * chance.random() if self.world.brisk else chance.random()
         return 0.00005 + 0.0005 * spread if spread < 0.98 else 0.2 * chance.random()
 
     # Calls
@@ -79,59 +77,6 @@ class Asterisk:
         self._made += 1
         return f"{int(self.world.loop.wall())}.{self._made}"
 
-    def dial_event(self, event: str, leg: Rung, status: str) -> None:
-        """DialBegin, DialState or DialEnd of a leg as it is now, in their order."""
-        caller = leg.caller
-        headers = {
-            "Channel": f"{caller.incoming.endpoint or 'Local/x'}-{caller.id[-8:]}",
-            "ChannelState": "4",
-            "ChannelStateDesc": "Ring",
-            "CallerIDNum": caller.incoming.number,
-            "Context": RING_CONTEXT,
-            "Exten": leg.extension,
-            "Priority": "10",
-            "Uniqueid": caller.id,
-            "Linkedid": caller.id,
-            "DestChannel": f"PJSIP/{leg.name}-{leg.id[-8:]}",
-            "DestChannelState": {"Down": "0", "Ringing": "5", "Up": "6"}[leg.state],
-            "DestChannelStateDesc": leg.state,
-            "DestContext": "from-phones",
-            "DestExten": leg.extension,
-            "DestUniqueid": leg.id,
-            "DestLinkedid": caller.id,
-            **(
-                {"DialString": f"{leg.name}/sip:{leg.name}@127.0.0.1"}
-                if event == "DialBegin"
-                else {"DialStatus": status}
-            ),
-        }
-        self._tell(self._dial_event, event, headers)
-
-    def _dial_event(self, event: str, headers: Mapping[str, str]) -> None:
-        for manager in self.managers:
-            if manager.of_calls:
-                manager.event(event, "call,all", headers)
-
-    def user_event(self, name: str, headers: Mapping[str, str], channel: Channel) -> None:
-        """UserEvent(): to every manager that is logged in, a moment later."""
-        self._tell(self._user_event, name, headers, channel, channel.passes)
-
-    def _tell(self, event: Callable[..., None], *args: Any) -> None:
-        """Managers are told what happened in the order in which it did."""
-        now = self.world.loop.time()
-        self._told_until = max(self._told_until, now + self.takes())
-        self.process.later(self._told_until - now, event, *args)
-
-    def _user_event(self, name: str, headers: Mapping[str, str], channel: Channel, passes: int) -> None:
-        for manager in self.managers:
-            if manager.logged_in:
-                client = manager.transport.peer.process
-                manager.user_event(
-                    name,
-                    headers,
-                    lambda c=client: self.world.truth.told(channel.id, passes, c),  # type: ignore[misc]
-                )
-
     # The application
 
     def socket_opened(self, socket: AriConnection) -> None:
@@ -147,13 +92,22 @@ class Asterisk:
             del self.sockets[socket.app]
             self.world.note("ari", "socket lost", socket.client)
 
-    def event(self, app: str, kind: str, channel: Channel, **fields: Any) -> None:
-        """An event of a channel to the application, if somebody is connected to it."""
-        self.process.later(self.takes() / 10, self._event, app, kind, channel, fields)
+    def event(
+        self, app: str, kind: str, channel: Channel, delivered: Callable[[Process], None] | None = None, **fields: Any
+    ) -> None:
+        """An event of a channel to the application, if somebody is connected to it: in the order in which they happen.
 
-    def _event(self, app: str, kind: str, channel: Channel, fields: dict[str, Any]) -> None:
+        `delivered` is called with the client's process when it has it.
+        """
+        now = self.world.loop.time()
+        self._told_until = max(self._told_until, now + self.takes() / 10)
+        event = {"type": kind, **fields, **self._stamp(), "channel": channel.json(), "application": app}
+        self.process.later(self._told_until - now, self._event, app, event, delivered)
+
+    def _event(self, app: str, event: dict[str, Any], delivered: Callable[[Process], None] | None) -> None:
         if (socket := self.sockets.get(app)) is not None:
-            socket.event({"type": kind, **fields, **self._stamp(), "channel": channel.json(), "application": app})
+            client = socket.transport.peer.process
+            socket.event(event, None if delivered is None else lambda: delivered(client))
 
     def _stamp(self) -> dict[str, Any]:
         return {"timestamp": f"{self.world.loop.wall():.3f}", "asterisk_id": "00:00:00:00:00:01"}
@@ -167,7 +121,7 @@ class Asterisk:
         if not self.booted:
             return 503, None
         status, body = self._rest(request, connection)
-        if self.rest_fails is not None and status != 101 and request.method == "POST":
+        if self.rest_fails is not None and (request.method in ("POST", "DELETE") or "variable" in request.parts):
             status, body = self.rest_fails, {"message": "Allocation failed"}
         if request.method != "GET":
             self.world.note("rest", connection.client, request.method, "/".join(request.parts), status)
@@ -189,8 +143,12 @@ class Asterisk:
             case "GET", ["channels"]:
                 calls = [channel.json() for channel in self.channels.values()]
                 return 200, calls + [leg.json() for leg in self.legs.values()]
-            case "GET", ["channels", channel_id]:
-                return self._channel(channel_id, connection)
+            case "GET", ["endpoints", "PJSIP", name]:
+                standing: list[Channel | Rung] = [*self.channels.values(), *self.legs.values()]
+                ids = [one.id for one in standing if one.name == name]
+                return 200, {"technology": "PJSIP", "resource": name, "state": "online", "channel_ids": ids}
+            case "GET", ["channels", channel_id, "variable"]:
+                return self._variable(channel_id, request.query["variable"], connection)
             case "POST", ["asterisk", "variable"]:
                 if self.rest_fails is None:
                     wanted = msgspec.json.decode(request.body)
@@ -214,16 +172,19 @@ class Asterisk:
             self.process.later(self.takes(), channel.continued, *map(unquote, where))
         return 204, None
 
-    def _channel(self, channel_id: str, connection: AriConnection) -> Answer:
-        if (leg := self.legs.get(channel_id)) is not None:
-            if leg.state != "Up":
-                leg.looked[connection.client] = self.world.loop.time()
-            return 200, leg.json()
-        if (channel := self.channels.get(channel_id)) is not None:
-            return 200, channel.json()
-        return 404, {"message": "Channel not found"}
+    def _variable(self, channel_id: str, asked: str, connection: AriConnection) -> Answer:
+        """The only function that is asked: EVAL(), of a text with variables in it."""
+        channel: Channel | Rung | None = self.legs.get(channel_id) or self.channels.get(channel_id)
+        if channel is None:
+            return 404, {"message": "Provided channel was not found"}
+        if isinstance(channel, Rung) and channel.state != "Up":
+            channel.looked[connection.client] = self.world.loop.time()
+        text = asked.removeprefix("EVAL(").removesuffix(")")
+        return 200, {"value": re.sub(r"\$\{([^}]*)\}", lambda name: channel.variable(name[1]), text)}
 
     def _hangup(self, channel_id: str, connection: AriConnection) -> Answer:
+        if self.rest_fails is not None:
+            return 0, None
         if (leg := self.legs.get(channel_id)) is not None:
             self.world.truth.leg_ended_by_us(leg, connection.client)
             leg.hangup()

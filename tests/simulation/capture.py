@@ -10,7 +10,7 @@ from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.sandbox.company import AMI_USER, ARI_USER
 from comunik_pbx.sandbox.layout import Layout
 from comunik_pbx.sandbox.phone_call import OutgoingCall
-from comunik_pbx.sandbox.phones import Carrier, Line, Phones
+from comunik_pbx.sandbox.phones import Carrier, Line, Phone, Phones
 from comunik_pbx.sandbox.sandbox import Sandbox, running
 from tests.simulation.scenes import SCENES, Heard, play
 
@@ -29,11 +29,13 @@ class RealStage:
         self._phones = phones
         self._customer = carrier.number(CUSTOMER)
         self._mobile = carrier.number(MOBILE)
-        self._call: OutgoingCall | None = None
+        self._phone: Phone | None = None
+        self._calls: list[OutgoingCall] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def reacts(self, kind: str) -> None:
-        for line in (await self._phones.register("101"), self._mobile):
+        self._phone = await self._phones.register("101")
+        for line in (self._phone, self._mobile):
             self._tasks.append(asyncio.create_task(self._react(line, kind)))
 
     async def _react(self, line: Line, kind: str) -> None:
@@ -44,19 +46,22 @@ class RealStage:
             await incoming.reject()
 
     async def dial(self, called: str) -> None:
-        self._call = await self._customer.dial(called)
+        self._calls.append(await self._customer.dial(called))
+
+    async def phone_dials(self, called: str) -> None:
+        assert self._phone is not None
+        await self._phone.dial(called)
 
     async def connected(self) -> None:
-        assert self._call is not None
-        await self._call.answered(within=10)
+        await self._calls[-1].answered(within=10)
 
     async def ringing(self) -> None:
-        assert self._call is not None
-        await self._call.ringing()
+        await self._calls[-1].ringing()
 
     async def hang_up(self) -> None:
-        assert self._call is not None
-        await self._call.hangup()
+        for call in self._calls:
+            await call.hangup()
+            await asyncio.sleep(0.2)
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -32,6 +32,7 @@ class Progress:
         self.rung_as: tuple[str, str] | None = None  # CK_RUNG, CK_RUNG_AS
         self.busy: set[int] = set()  # ring steps that ended busy
         self.trunk_failed = False
+        self.announced = False  # CK_TOLD
         self.leg = Leg()
 
 
@@ -41,24 +42,33 @@ class Leg:
     def __init__(self, began: float = 0.0) -> None:
         self.began = began
         self.lives: float | None = None  # the first sign of life
-        self.rang: float | None = None  # the first 180
-        self.latest = 0.0  # the first sign of the leg that showed one last
+        self.rang: float | None = None  # the first 180 without SDP
+        self.ringing: dict[str, float] = {}  # who rings, and since when, with SDP or without
         self.answered: float | None = None
         self.peer = ""
 
-    def shows_life(self, now: float, sign: str) -> None:
+    def shows_life(self, now: float, name: str, sign: str) -> None:
         """A leg rings: `sign` is 180, `180 SDP` or 183."""
-        self.lives, self.latest = self.lives or now, now
+        self.lives = self.lives or now
         if sign != "183":
+            self.ringing[name] = now
+        if sign == "180":
             self.rang = self.rang or now
 
 
 class Channel:
-    """One caller's channel. `inbox` holds what others told it; `variables` are those of the dialplan."""
+    """One caller's channel. `inbox` holds what others told it.
+
+    `variables` are CK_STARTED and those of Dial(), most of which a second pass begins with as the first left them;
+    `name` is the endpoint whose channel it is.
+    """
 
     def __init__(self, asterisk: "Asterisk", channel_id: str, incoming: "IncomingCall") -> None:
         self.asterisk = asterisk
         self.id = channel_id
+        self.linked = incoming.linked or channel_id
+        self.name = "" if incoming.linked else incoming.endpoint
+        self.variables: dict[str, str] = {}
         self.incoming = incoming
         self.called = incoming.called
         self.passes = 0
@@ -70,6 +80,34 @@ class Channel:
         self.progress = Progress()
         self._limit: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
+
+    def variable(self, name: str) -> str:
+        """The value of a variable, or of one of the functions that the service asks for."""
+        progress = self.progress
+        match name:
+            case "CK_DECIDED":
+                return progress.decided
+            case "CK_PASS":
+                return str(self.passes)
+            case "CK_INDEX":
+                return str(progress.index or "")
+            case "CK_ACTIVE":
+                return progress.active
+            case "CK_STARTED" | "DIALSTATUS" | "RINGTIME_MS" | "PROGRESSTIME_MS":
+                return self.variables.get(name, "")
+            case "STRFTIME(,,%s%3q)":
+                return self.milliseconds()
+            case "CHANNEL(linkedid)":
+                return self.linked
+            case "CHANNEL(state)":
+                return "Ring"
+            case "CK_SEEN":
+                return f"&{self.called}"
+        raise AssertionError(f"the simulated Asterisk does not know ${{{name}}}")
+
+    def milliseconds(self) -> str:
+        """The wall clock's, as the dialplan has it."""
+        return str(int(self.asterisk.world.loop.wall() * 1000))
 
     def json(self) -> dict[str, Any]:
         """As ARI shows it."""
@@ -83,8 +121,8 @@ class Channel:
                 "context": "comunik-incoming",
                 "exten": self.called,
                 "priority": 1,
-                "app_name": "Stasis" if self.in_stasis else "Dial",
-                "app_data": self.app_data if self.in_stasis else "",
+                "app_name": "Stasis" if self.app_data else "Dial",
+                "app_data": self.app_data,
             },
         }
 

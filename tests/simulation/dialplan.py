@@ -7,7 +7,7 @@ read here as Asterisk would read it.
 from typing import TYPE_CHECKING
 
 from tests.simulation.channel import Channel, HungUp, Leg, OutOfTime, Progress
-from tests.simulation.legs import Outcome, dial
+from tests.simulation.legs import Outcome, dial, far_ends
 
 if TYPE_CHECKING:
     from tests.simulation.asterisk import Asterisk
@@ -15,16 +15,23 @@ if TYPE_CHECKING:
 APP = "comunik-pbx"
 GUARD_SECONDS = 1.5
 FAMILY = "/comunik-plan"
-RING_CONTEXT = "comunik-step-ring"
+ANNOUNCES_SECONDS = 2.5
+"""comunik-settings-announce: before the first diverted leg of a call, where the admin wants it."""
+
 KEPT = "comunik-ended"
 # Q.850 causes of a trunk that Asterisk has a SIP answer for (dialplan/execute.conf).
 _TELLABLE = {1, 2, 3, 17, 18, 19, 20, 21, 22, 27, 28, 34, 38, 42, 58}
 
 
 class Dialplan:
-    """The dialplan of one Asterisk. `checks_whose`: whether a plan that was not meant for this call is refused."""
+    """The dialplan of one Asterisk.
 
-    checks_whose = True
+    `checks_whose`: whether a plan that was not meant for this call is refused. `forgets`: whether DIALSTATUS of a
+    transferred caller's first call is forgotten. `tells_undecided`: whether the service is told the end of a call that
+    nobody had decided.
+    """
+
+    checks_whose = forgets = tells_undecided = True
 
     def __init__(self, asterisk: "Asterisk") -> None:
         self._asterisk = asterisk
@@ -38,6 +45,7 @@ class Dialplan:
                 called = await self._pass(channel, called)
         except HungUp:
             pass
+        channel.hung_up = True
         self._record(channel)
         self._asterisk.process.later(self._asterisk.takes(), self._asterisk.channels.pop, channel.id)
 
@@ -46,28 +54,38 @@ class Dialplan:
         if channel.passes:
             self._record(channel)
         channel.called, channel.progress = called, Progress()
+        if self.forgets:
+            channel.variables["DIALSTATUS"] = ""
         channel.passes += 1
         channel.limit(GUARD_SECONDS)
         self._world.truth.came(channel)
-        where, handed_over = None, ""
+        where, handed_over, at_once = None, "", False
         try:
             where = await self._stasis(channel)
             if where is not None and where[0] == "comunik-execute":
                 await channel.pause()
                 channel.limit(0)
-                handed_over = self._asterisk.variables.get(f"CK_HANDOVER_{where[1]}", "")
+                at_once = where[1].startswith("*")
+                handed_over = self._asterisk.variables.get(f"CK_HANDOVER_{where[1].removeprefix('*')}", "")
         except OutOfTime:
             pass  # extension T
         channel.limit(0)
         whose, _, plan = handed_over.partition("!")
-        if self.checks_whose and whose != f"{channel.id}/{channel.passes}":
+        if self.checks_whose and whose != f"{channel.id}/{1 if at_once else channel.passes}":
             plan = ""
         progress = channel.progress
         progress.plan, progress.decided = plan, "live"
-        if not plan.startswith("1|"):
+        if at_once and plan:
+            self._begins_with_one_phone(channel, plan.split("|")[1].split("~"))
+        elif not plan.startswith("1|"):
             self._fallback(channel)
         self._world.truth.decided(channel, progress.decided, progress.plan)
         return await self._steps(channel)
+
+    def _begins_with_one_phone(self, channel: Channel, fields: list[str]) -> None:
+        """What comunik-execute,*N takes for granted: it would begin anything else as if it were that."""
+        if fields[0] != "ring" or "&" in fields[2] or fields[6] or channel.passes > 1:
+            self._world.wrong(f"call {channel.id} is to begin at once with {'~'.join(fields)}")
 
     async def _stasis(self, channel: Channel) -> tuple[str, str] | None:
         """Stasis(): where the application continues the channel; None if it is not there or says nothing."""
@@ -89,7 +107,7 @@ class Dialplan:
             context, extension = told[1]
             return (context, extension) if context else None
         finally:
-            channel.in_stasis = False
+            channel.in_stasis, channel.app_data = False, ""
             self._asterisk.event(APP, "StasisEnd", channel)
 
     # comunik-fallback
@@ -142,27 +160,32 @@ class Dialplan:
                 case ["ring", extension, *_] if extension == progress.caller:
                     progress.steps.append(f"{progress.index}~SKIPPED~0~0~~0")
                     progress.cause = 17
-                case ["ring", extension, phones, _, seconds, on_busy, _, _, _, _, *start]:
-                    progress.leg = Leg(self._world.loop.time())
-                    progress.active = "dial"
+                case ["ring", extension, phones, _, seconds, on_busy, by, _, _, _, *start]:
                     times = _ring_seconds(float(seconds), start)
-                    outcome = await dial(channel, phones.split("&"), *times, extension, float(seconds))
+                    outcome = Outcome("CHANUNAVAIL", 20)
+                    if legs := far_ends(channel, phones.split("&"), times[0], float(seconds)):
+                        await self._announces(channel, by)
+                        await self._begins(channel)
+                        outcome = await dial(channel, legs, *times, extension, float(seconds))
                     if outcome.status == "NOANSWER":
                         self._world.truth.rang_out(channel, float(seconds), watched=len(start) > 1)
                     if outcome.transferred or outcome.status == "ANSWER":
                         return outcome.transferred
+                    await channel.pause()
                     if self._rang(progress, extension, outcome) and on_busy == "end":
                         self._end(progress, 17)
                         return None
-                case ["forward", number, seconds, progress_seconds, fallback, *_]:
+                case ["forward", number, seconds, progress_seconds, fallback, by, *_]:
                     if fallback == "1" and not progress.trunk_failed:
                         progress.steps.append(f"{progress.index}~SKIPPED~0~0~~0")
                         continue
-                    progress.leg = Leg(self._world.loop.time())
-                    progress.active = "dial"
-                    outcome = await dial(channel, [number], float(seconds), float(progress_seconds))
+                    await self._announces(channel, by)
+                    await self._begins(channel)
+                    legs = far_ends(channel, [number], float(seconds))
+                    outcome = await dial(channel, legs, float(seconds), float(progress_seconds))
                     if outcome.transferred or outcome.status == "ANSWER":
                         return outcome.transferred
+                    await channel.pause()
                     self._forwarded(progress, outcome)
                 case ["voicemail", box, *_]:
                     if box not in self._world.mailboxes:
@@ -179,6 +202,18 @@ class Dialplan:
                 case [""]:
                     self._end(progress, 19)
                     return None
+
+    async def _announces(self, channel: Channel, by: str) -> None:
+        """Before the first leg that somebody diverted."""
+        if by and self._world.announces and not channel.progress.announced:
+            channel.progress.announced = True
+            await channel.told(ANNOUNCES_SECONDS)
+
+    async def _begins(self, channel: Channel) -> None:
+        """Dial() comes next."""
+        channel.progress.leg, channel.progress.active = Leg(self._world.loop.time()), "dial"
+        channel.variables["CK_STARTED"] = channel.milliseconds()
+        await channel.pause()
 
     def _log(self, progress: Progress, outcome: Outcome, cause: int) -> None:
         progress.active = ""
@@ -247,7 +282,22 @@ class Dialplan:
         }
         report = ",".join(f"{name}: {value}" for name, value in headers.items())
         self._world.database[f"/{KEPT}/{channel.id[-5:]}/{channel.passes}"] = report
-        self._asterisk.user_event("ComunikCall", headers, channel)
+        told = progress.decided == "live" or (self.tells_undecided and not progress.decided)
+        if told and channel.hung_up and APP in self._asterisk.sockets:
+            self._tell(channel, report)
+
+    def _tell(self, channel: Channel, report: str) -> None:
+        """Stasis(comunik-pbx,ended,…), of a channel that has been hung up: it tells, and is over."""
+        passes, told = channel.passes, self._world.truth.told
+        channel.app_data = f"{APP},ended,{report}"
+        self._asterisk.event(
+            APP,
+            "StasisStart",
+            channel,
+            lambda process: told(channel.id, passes, process),
+            args=["ended", *report.split(",")],
+        )
+        self._asterisk.event(APP, "StasisEnd", channel)
 
 
 def _ring_seconds(seconds: float, start: list[str]) -> tuple[float, float | None]:

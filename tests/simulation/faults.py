@@ -119,7 +119,7 @@ def rest_hangs(world: "World", chance: random.Random) -> None:
 
 
 def ami_hangs(world: "World", chance: random.Random) -> None:
-    """AMI takes actions and never answers them, but sends events."""
+    """AMI takes actions and never answers them."""
     seconds, asterisk = chance.uniform(0.5, 40.0), world.asterisk
     world.health.disturb(seconds, recovery=UNNOTICED_SECONDS * world.patience)
     asterisk.ami_hangs = True

@@ -1,4 +1,4 @@
-"""Dial(): legs to phones and outside numbers, what the far ends do, and what AMI tells of the legs to phones."""
+"""Dial(): legs to phones and outside numbers, what the far ends do, and what Asterisk notes of it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -46,26 +46,21 @@ class Rung:
         self.looked: dict[str, float] = {}
         self._mark = mark
         asterisk.legs[self.id] = self
-        self._tell("DialBegin", "")
+        self._note("begun")
 
     def rings(self, sign: str) -> None:
-        if self.state != "Down" or sign == "183":
-            self._tell("DialState", "PROGRESS" if sign != "180" else "RINGING")
-        elif sign == "180":
+        if self.state == "Down" and sign != "183":
             self.state = "Ringing"
-            self._tell("DialState", "RINGING")
-        else:  # told a moment before Asterisk notes that the leg rings
-            self._tell("DialState", "PROGRESS")
-            self.state = "Ringing"
+        self._note(sign)
 
     def answers(self) -> None:
         self.state = "Up"
-        self._tell("DialEnd", "ANSWER")
+        self._note("answered")
 
-    def over(self, status: str) -> None:
+    def over(self) -> None:
         """Refused, given up, or answered elsewhere."""
         if self.asterisk.legs.pop(self.id, None) is not None and self.state != "Up":
-            self._tell("DialEnd", status)
+            self._note("over")
 
     def hangup(self) -> None:
         """ARI ends it: what comes from the phone now is not heard any more."""
@@ -73,6 +68,17 @@ class Rung:
             return
         self.ended_by_us = True
         self.caller.post("refuse" if self.state != "Up" else "gone", (self._mark, self.name, ENDED))
+
+    def variable(self, name: str) -> str:
+        """The value of one of the functions that the service asks for."""
+        match name:
+            case "CHANNEL(linkedid)":
+                return self.caller.linked
+            case "CHANNEL(state)":
+                return self.state
+            case "CK_SEEN":  # inherited
+                return self.caller.variable(name)
+        raise AssertionError(f"the simulated Asterisk does not know ${{{name}}} of a leg")
 
     def json(self) -> dict[str, Any]:
         return {
@@ -84,9 +90,8 @@ class Rung:
             "dialplan": {"context": "from-phones", "exten": "", "priority": 1, "app_name": "AppDial", "app_data": ""},
         }
 
-    def _tell(self, event: str, status: str) -> None:
-        self.asterisk.world.note("leg", self.caller.id, self.id, self.name, event, status, self.state)
-        self.asterisk.dial_event(event, self, status)
+    def _note(self, what: str) -> None:
+        self.asterisk.world.note("leg", self.caller.id, self.id, self.name, what, self.state)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -99,9 +104,21 @@ class Outcome(msgspec.Struct, frozen=True):
     transferred: str | None = None
 
 
+DIAL = ("DIALSTATUS", "RINGTIME_MS", "PROGRESSTIME_MS")
+"""What Dial() notes on the caller's channel; it forgets what was there as it begins."""
+
+FarEnds = list[tuple[str, Reaction]]
+
+
+def far_ends(channel: "Channel", names: list[str], seconds: float, asked: float = 0.0) -> FarEnds:
+    """Those that can be rung for so long, with what they will do; `asked` is how long phones are to ring."""
+    people = channel.asterisk.world.people
+    return [(name, reaction) for name in names if (reaction := people.reaction(name, seconds, asked)) is not None]
+
+
 async def dial(
     channel: "Channel",
-    far_ends: list[str],
+    legs: FarEnds,
     seconds: float,
     progress_seconds: float | None = None,
     extension: str | None = None,
@@ -109,12 +126,11 @@ async def dial(
 ) -> Outcome:
     """Ring all at once; gives the outcome, after the conversation if there was one. Raises HungUp.
 
-    AMI tells of the legs if they are those of a ring step, to `extension`, which is to ring for `asked` seconds.
+    The legs are channels of their own if they are those of a ring step, to `extension`, which is to ring for `asked`
+    seconds.
     """
-    process, people = channel.asterisk.process, channel.asterisk.world.people
-    legs = [(name, reaction) for name in far_ends if (reaction := people.reaction(name, seconds, asked)) is not None]
-    if not legs:
-        return Outcome("CHANUNAVAIL", 20)
+    process = channel.asterisk.process
+    channel.variables.update(dict.fromkeys(DIAL, ""))
     channel.inbox.clear()
     mark = object()  # tells this Dial()'s news from those of an earlier one
     for name, reaction in legs:
@@ -126,16 +142,17 @@ async def dial(
     if extension is not None:
         rung = {name: Rung(channel, extension, name, asked, mark) for name, _ in legs}
     try:
-        return await _wait(channel, far_ends, legs, rung, mark, seconds, progress_seconds)
+        outcome = await _wait(channel, legs, rung, mark, seconds, progress_seconds)
     finally:
         for one in rung.values():
-            one.over("CANCEL")
+            one.over()
+    channel.variables["DIALSTATUS"] = outcome.status
+    return outcome
 
 
 async def _wait(
     channel: "Channel",
-    far_ends: list[str],
-    legs: list[tuple[str, Reaction]],
+    legs: FarEnds,
     rung: dict[str, Rung],
     mark: object,
     seconds: float,
@@ -143,8 +160,9 @@ async def _wait(
 ) -> Outcome:
     """Until somebody answers, all have refused, or the time is over."""
     clock, leg = channel.asterisk.world.loop.time, channel.progress.leg
-    ends = clock() + seconds
-    no_life = clock() + progress_seconds if progress_seconds is not None else ends
+    began = clock()
+    ends = began + seconds
+    no_life = began + progress_seconds if progress_seconds is not None else ends
     refused: list[Reaction] = []
     while True:
         until = ends if leg.lives is not None else min(ends, no_life)
@@ -152,27 +170,31 @@ async def _wait(
         ring_ms = int(1000 * (clock() - leg.rang)) if leg.rang is not None else 0
         if told is None:
             if leg.lives is None and until < ends:
-                return Outcome("CHANUNAVAIL", 34 if "@" in far_ends[0] else 20)
+                return Outcome("CHANUNAVAIL", 34 if not rung else 20)
             return Outcome("NOANSWER", 19, ring_ms)
         what, (about, name, reaction) = told
         one = rung.get(name)
         if about is not mark or (one is not None and one.ended_by_us and reaction is not ENDED):
             continue
         if what == "rings":
-            leg.shows_life(clock(), reaction.sign)
+            leg.shows_life(clock(), name, reaction.sign)
+            first = "RINGTIME_MS" if reaction.sign == "180" else "PROGRESSTIME_MS"
+            channel.variables[first] = channel.variables[first] or str(int(1000 * (clock() - began)))
             if one is not None:
                 one.rings(reaction.sign)
         elif what == "refuse":
             refused.append(reaction)
+            if reaction is not ENDED and len(refused) < len(legs):
+                leg.ringing.pop(name, None)
             if one is not None:
-                one.over(reaction.status)
+                one.over()
             if len(refused) == len(legs):
                 said = next((r for r in refused if r.status in ("NOANSWER", "BUSY")), refused[-1])
                 return Outcome(said.status, said.cause, ring_ms, said.declined)
         else:
             for other in rung.values():
                 if other is not one:
-                    other.over("CANCEL")
+                    other.over()
             if one is not None:
                 one.answers()
             return await _talk(channel, name)
@@ -184,6 +206,7 @@ async def _talk(channel: "Channel", name: str) -> Outcome:
     leg = channel.progress.leg
     leg.answered = world.loop.time()
     leg.peer = f"PJSIP/{name}-0000000a"
+    channel.variables["DIALSTATUS"] = "ANSWER"
     world.truth.reached(channel, "answered", name)
     seconds, transferred = world.people.conversation(channel)
     ends = world.loop.time() + seconds

@@ -8,18 +8,24 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
+
 from comunik_pbx import service
 from comunik_pbx.asterisk import ami, ari, reconnect
+from comunik_pbx.asterisk.ari_events import Channel
+from comunik_pbx.asterisk.errors import ChannelGone
 from comunik_pbx.calls import (
     call_end,
     call_ends,
     deciding,
     exact_rings,
     interception,
+    kept_ends,
     publishing,
     queues,
     record_writer,
     records,
+    ring_watch,
     usage,
 )
 from comunik_pbx.calls import caller as calls_caller
@@ -166,28 +172,9 @@ def no_reconnection() -> AbstractContextManager[Any]:
     return patch.object(reconnect.Backoff, "lost", lambda self, uptime=0.0: 3600.0)
 
 
-def no_ping() -> AbstractContextManager[Any]:
-    """AMI is never pinged, so a silent cut goes unnoticed."""
-    once = ami._Connection.read
-    return patch.object(ami._Connection, "read", lambda self, seconds: once(self, 1e9))
-
-
-def events_before_missing_pong_lost() -> AbstractContextManager[Any]:
-    """AMI events read while a ping is under way are dropped if it is not answered."""
-
-    async def read(self: Any, seconds: float) -> Any:
-        while True:
-            try:
-                async with asyncio.timeout(seconds):
-                    event = await self._events.get()
-            except TimeoutError:
-                await self.action("Ping", {})
-                continue
-            if event is None:
-                raise self.lost.result()
-            yield event
-
-    return patch.object(ami._Connection, "read", read)
+def ami_never_left() -> AbstractContextManager[Any]:
+    """A connection to AMI stands for ever, and Asterisk writes events for it."""
+    return patch.object(ami.AmiClient, "_leave", lambda self: None)
 
 
 def earlier_pass_left_open() -> AbstractContextManager[Any]:
@@ -233,6 +220,67 @@ def guard_not_looked_at() -> AbstractContextManager[Any]:
     return patch.object(interception, "GUARD_SECONDS", 1e9)
 
 
+def everything_at_once() -> AbstractContextManager[Any]:
+    """Every plan is handed over as one that begins with the ringing of one phone."""
+    return patch.object(interception, "_start", lambda decided: interception.RING_AT_ONCE)
+
+
+def ends_on_the_socket_ignored() -> AbstractContextManager[Any]:
+    """What the dialplan tells of calls that end is not taken: AstDB is left to tell it."""
+    return patch.object(service.Service, "_ended", lambda self, report: None)
+
+
+def ends_on_the_socket_decided() -> AbstractContextManager[Any]:
+    """A channel that tells its end is taken for one that waits."""
+    once = interception.Interception.run
+
+    async def run(self: Any, *args: Any) -> None:
+        self._on_end = lambda report: self._enter(Channel(report[6:].split(",")[0]), ["ended", report])
+        await once(self, *args)
+
+    return patch.object(interception.Interception, "run", run)
+
+
+def kept_ends_never_collected() -> AbstractContextManager[Any]:
+    """Ends that nobody heard stay in AstDB."""
+    return patch.object(kept_ends.KeptEnds, "collect", lambda self: self._collected.set())
+
+
+def kept_ends_collected_when_idle() -> AbstractContextManager[Any]:
+    """The time until they are collected begins anew with every record stored."""
+    once = kept_ends.KeptEnds.stored
+
+    def stored(self: Any, records: Any) -> None:
+        once(self, records)
+        self._collect_at = asyncio.get_running_loop().time() + kept_ends.COLLECT_SECONDS
+
+    return patch.object(kept_ends.KeptEnds, "stored", stored)
+
+
+def kept_ends_deleted_before_stored() -> AbstractContextManager[Any]:
+    """Ends are deleted from AstDB when they have been collected, not when they are in the store."""
+    once = kept_ends.KeptEnds.__init__
+
+    def init(self: Any, database: Any, ended: Any, **options: Any) -> None:
+        once(self, database, lambda headers: ended(headers) and False, **options)  # as if it could not be read
+
+    return patch.object(kept_ends.KeptEnds, "__init__", init)
+
+
+def kept_ends_never_deleted() -> AbstractContextManager[Any]:
+    """AstDB keeps them for ever."""
+    return patch.object(kept_ends.KeptEnds, "stored", lambda self, records: None)
+
+
+def calls_gone_not_looked_for() -> AbstractContextManager[Any]:
+    """Records of calls whose ends AstDB has lost are not closed."""
+
+    async def never(self: Any) -> None:
+        pass
+
+    return patch.object(service.Service, "_close_missed", never)
+
+
 def rings_never_ended() -> AbstractContextManager[Any]:
     """The service leaves the ringing to Dial()."""
 
@@ -244,16 +292,103 @@ def rings_never_ended() -> AbstractContextManager[Any]:
 
 def rings_ended_early() -> AbstractContextManager[Any]:
     """The ringing is ended before its time."""
-    return patch.object(exact_rings.ExactRings, "_seconds_of", lambda self, call, extension: 1.0)
+    return patch.object(ring_watch, "EARLY_SECONDS", 4.0)
+
+
+def one_look() -> AbstractContextManager[Any]:
+    """The caller's channel is looked at once."""
+    return patch.object(ring_watch.RingWatch, "looked", lambda self, look: None)
+
+
+def first_step_alone() -> AbstractContextManager[Any]:
+    """Of the ring steps of a plan the first is counted."""
+    once = exact_rings.ExactRings._end
+
+    async def end(self: Any, *args: Any) -> None:
+        await once(self, *args)
+        raise ChannelGone("no further look")
+
+    return patch.object(exact_rings.ExactRings, "_end", end)
+
+
+def announced_step_forgotten() -> AbstractContextManager[Any]:
+    """A ring step that does not dial yet is taken for one that is over."""
+    once = ring_watch.RingWatch.looked
+
+    def looked(self: Any, look: ring_watch.Look) -> Any:
+        return once(self, look if look.dialling else msgspec.structs.replace(look, step=look.step + 1))
+
+    return patch.object(ring_watch.RingWatch, "looked", looked)
+
+
+def first_calls_outcome_believed() -> AbstractContextManager[Any]:
+    """A transferred caller's DIALSTATUS is not forgotten: he seems to be answered."""
+    return patch.object(dialplan.Dialplan, "forgets", False)
+
+
+def undecided_not_told() -> AbstractContextManager[Any]:
+    """The end of a call whose caller hung up while it was being decided is kept in AstDB alone."""
+    return patch.object(dialplan.Dialplan, "tells_undecided", False)
+
+
+def plan_not_compared() -> AbstractContextManager[Any]:
+    """Whatever plan is carried out, published ones too, is taken for ours."""
+    return _caller_says(0, "live")
+
+
+def pass_not_compared() -> AbstractContextManager[Any]:
+    """A caller who was transferred is taken for one in his first call."""
+    return _caller_says(1, None)
+
+
+def _caller_says(place: int, value: str | None) -> AbstractContextManager[Any]:
+    """What a caller's channel says, with one value changed: None, whatever is looked for."""
+    once = exact_rings.ExactRings._caller
+
+    async def caller(self: Any, one: Any) -> Any:
+        async def evaluated(channel: str, function: str) -> str:
+            said = (await self._ari.channels.evaluated(channel, function)).split("|")
+            said[place] = str(one.passes) if value is None else value
+            return "|".join(said)
+
+        channels = type("Channels", (), {"evaluated": staticmethod(evaluated)})
+        there = type("There", (), {"_ari": type("Ari", (), {"channels": channels})})
+        return await once(there, one)  # type: ignore[arg-type]
+
+    return patch.object(exact_rings.ExactRings, "_caller", caller)
+
+
+def linkedid_not_compared() -> AbstractContextManager[Any]:
+    """Every leg to the phones of the step is taken for one of this call."""
+
+    async def legs(self: Any, ring: Any, linked: str) -> dict[str, str]:
+        found = [await self._ari.endpoints.channels(endpoint) for endpoint in ring.endpoints]
+        return {leg: (await self._leg(leg))[1] for channels in found for leg in channels}
+
+    return patch.object(exact_rings.ExactRings, "_legs", legs)
+
+
+def queue_members_not_told_apart() -> AbstractContextManager[Any]:
+    """Of the calls that a queue makes to its members, all with its caller's linkedid, one ends the legs of another."""
+    return _both(
+        patch.object(exact_rings, "CALLER", exact_rings.CALLER.replace("${CK_SEEN}", "")),
+        patch.object(exact_rings, "LEG", exact_rings.LEG.replace("${CK_SEEN}", "")),
+    )
 
 
 def legs_ended_unseen() -> AbstractContextManager[Any]:
     """The ringing is ended without a look whether somebody has answered."""
+    once = exact_rings.ExactRings._legs
 
-    async def ringing(_: Any, leg: str) -> str:
-        return "Ringing"
+    async def legs(self: Any, ring: Any, linked: str) -> dict[str, str]:
+        return dict.fromkeys(await once(self, ring, linked), "Ringing")
 
-    return patch.object(exact_rings.ExactRings, "_state", ringing)
+    return patch.object(exact_rings.ExactRings, "_legs", legs)
+
+
+def early_media_not_looked_at() -> AbstractContextManager[Any]:
+    """A 180 with SDP is taken for a 183."""
+    return patch.object(ring_watch.RingWatch, "leg_rings", lambda self, look: None)
 
 
 def old_looks_believed() -> AbstractContextManager[Any]:
@@ -286,8 +421,7 @@ MUTATIONS: dict[str, Mutation] = {
         wrong_status,
         worker_forgotten,
         no_reconnection,
-        no_ping,
-        events_before_missing_pong_lost,
+        ami_never_left,
         earlier_pass_left_open,
         later_pass_closed,
         channels_not_listed_again,
@@ -296,18 +430,34 @@ MUTATIONS: dict[str, Mutation] = {
         plans_not_published,
         astdb_believed,
         guard_not_looked_at,
+        everything_at_once,
+        ends_on_the_socket_ignored,
+        ends_on_the_socket_decided,
+        kept_ends_never_collected,
+        kept_ends_collected_when_idle,
+        kept_ends_deleted_before_stored,
+        kept_ends_never_deleted,
+        calls_gone_not_looked_for,
         rings_never_ended,
         rings_ended_early,
+        one_look,
+        first_step_alone,
+        announced_step_forgotten,
+        first_calls_outcome_believed,
+        undecided_not_told,
+        plan_not_compared,
+        pass_not_compared,
+        linkedid_not_compared,
+        queue_members_not_told_apart,
         legs_ended_unseen,
+        early_media_not_looked_at,
         old_looks_believed,
     )
 }
 
 
-NOT_NOTICED = {
-    "events_before_missing_pong_lost": "AstDB keeps every end of a call until it is stored, so nothing is lost",
-    "earlier_pass_left_open": "the same",
-    "channels_not_listed_again": "the same",
+NOT_NOTICED: dict[str, str] = {
+    "no_reconciliation": "the guard takes those who wait, and a look every minute closes the records of who is gone",
     "guard_not_looked_at": "Asterisk refuses what comes too late (409), and the end of the call corrects its record",
 }
 """Faults without consequences, and why."""

@@ -18,12 +18,16 @@ class Listener:
 
 
 class Network:
-    """The loopback network. `slow` multiplies latencies; `partition` holds ports to which no packet gets."""
+    """The loopback network. `slow` multiplies latencies; `partition` holds ports to which no packet gets.
+
+    `brisk`: no packet takes much longer than others.
+    """
 
     def __init__(self, loop: VirtualLoop, seed: int) -> None:
         self.loop = loop
         self.listeners: dict[int, Listener] = {}
         self.slow = 1.0
+        self.brisk = False
         self.partition: set[int] = set()
         self.connections: dict[Transport, int] = {}  # the client's ends, and their ports
         self._seed = seed
@@ -32,7 +36,7 @@ class Network:
 
     def latency(self, chance: random.Random) -> float:
         """Seconds for one packet: usually a fraction of a millisecond, sometimes much more, 3 s at most."""
-        spread = chance.random()
+        spread = 0.96 * chance.random() if self.brisk else chance.random()
         seconds = 0.0001 + 0.0004 * spread if spread < 0.97 else 0.002 + 0.05 * chance.random()
         return min(3.0, seconds * self.slow)
 

@@ -13,7 +13,8 @@ HOUR = 3600.0
 class IncomingCall(msgspec.Struct, frozen=True):
     """A call. The caller hangs up after `patience` seconds if nobody else has by then.
 
-    `diverted` is who diverted it before it came here, as the dialplan has it: `&` and a number, for each.
+    `diverted` is who diverted it before it came here, as the dialplan has it: `&` and a number, for each. `linked` is
+    its linkedid if it is not its own UNIQUEID: of a Local channel, such as a queue rings its members by.
     """
 
     called: str
@@ -22,6 +23,7 @@ class IncomingCall(msgspec.Struct, frozen=True):
     presentation: str
     patience: float
     diverted: str = ""
+    linked: str = ""
 
 
 class RuleChange(msgspec.Struct, frozen=True):
@@ -60,7 +62,11 @@ def scenario(seed: int, hours: float) -> list[Happening]:
         dense = chance.choice([0.005, 0.05, 1.0, 10.0])
         for _ in range(chance.randint(1, 11)):
             at = middle + dense * chance.expovariate(1.0)
-            happens(at, _call(chance))
+            happens(at, call := _call(chance))
+            if chance.random() < 0.1:  # a queue rings two members at the same time
+                member = msgspec.structs.replace(call, linked=f"queue-{len(found)}", endpoint="carrier", diverted="")
+                for called in chance.sample(NUMBERS, 2):
+                    happens(at, msgspec.structs.replace(member, called=called))
             if chance.random() < 0.15:
                 happens(at - chance.choice([0.001, 0.05, 0.2]) * chance.random(), RuleChange())
         if not calm and chance.random() < 0.6:
@@ -69,6 +75,10 @@ def scenario(seed: int, hours: float) -> list[Happening]:
                 happens(middle + chance.choice([-0.3, 0.0, 0.5, 3.0]) + dense * chance.random(), FaultComes(name))
     for _ in range(chance.randint(0, 8)):
         happens(chance.uniform(0.0, hours * HOUR), RuleChange())
+    if chance.random() < 0.2:  # and for ten minutes the next call comes before the minute is over
+        at = max(0.0, chance.choice(found).at - 60.0)
+        for _ in range(20):
+            happens(at := at + chance.uniform(10.0, 50.0), _call(chance))
     return sorted(found, key=lambda happening: happening.at)
 
 

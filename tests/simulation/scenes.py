@@ -1,26 +1,29 @@
 """Short scenes played on the real Asterisk and on the simulated one, which must both say the same.
 
 A scene is played on a `Stage`: someone calls from outside, phone 101 does something, and a stand-in for the service
-says what ARI and AMI told it. `python -m tests.simulation.capture` plays them on the real one.
+says what ARI told it and what AstDB kept. `python -m tests.simulation.capture` plays them on the real one.
 """
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from comunik_pbx.asterisk.ami import AmiClient, UserEvent
-from comunik_pbx.asterisk.ami_dial import LegEvent, LegNews
+from comunik_pbx.asterisk.ami import AmiClient
+from comunik_pbx.calls.call_ends import reported
+from comunik_pbx.calls.exact_rings import CALLER, LEG
 
 APP = "comunik-pbx"
 HEARD = ("StasisStart", "StasisEnd", "ApplicationReplaced")
+KEPT = "comunik-ended"
 
 Heard = dict[str, list[str]]
-"""What was heard, by connection: `ari`, `rest`, `ami`. The order between them is not decided."""
+"""What was heard, by connection: `ari`, `rest`, `kept`. The order between them is not decided."""
 
 
 class Stage(Protocol):
@@ -37,14 +40,17 @@ class Stage(Protocol):
     async def dial(self, called: str) -> None:
         """The customer calls by the carrier."""
 
+    async def phone_dials(self, called: str) -> None:
+        """Phone 101 calls."""
+
     async def connected(self) -> None:
-        """Somebody has answered him."""
+        """Somebody has answered the customer."""
 
     async def ringing(self) -> None:
-        """He hears that it rings."""
+        """The customer hears that it rings."""
 
     async def hang_up(self) -> None:
-        """He hangs up."""
+        """The customer hangs up."""
 
 
 class Service:
@@ -52,19 +58,16 @@ class Service:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.heard: Heard = {"ari": [], "rest": [], "ami": []}
-        self.channel = self.leg = ""
-        self.leg_rings = asyncio.Event()
+        self.heard: Heard = {"ari": [], "rest": [], "kept": []}
+        self.channel = ""
+        self.legs: list[str] = []
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._ends: asyncio.Queue[None] = asyncio.Queue()
         self._exits = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> "Service":
         auth = {"Authorization": aiohttp.encode_basic_auth(self.stage.ari_user, self.stage.ari_password)}
         self._session = await self._exits.enter_async_context(aiohttp.ClientSession(headers=auth))
-        self._tasks.append(asyncio.create_task(self._listen_ami()))
-        await self._ends.get()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -84,23 +87,13 @@ class Service:
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
             event = msgspec.json.decode(message.data)
-            args = " ".join(event.get("args", []))
+            match event.get("args", []):
+                case ["ended", *report]:
+                    args = f"ended {_told(','.join(report))}"
+                case incoming:
+                    args = " ".join(incoming)
             self.heard["ari"].append(f"{event['type']} {args}".rstrip())
             self._events.put_nowait(event)
-
-    async def _listen_ami(self) -> None:
-        async with aclosing(self.stage.ami.events()) as events:
-            async for event in events:
-                if isinstance(event, UserEvent):
-                    self.heard["ami"].append(_told(event))
-                    self._ends.put_nowait(None)
-                elif isinstance(event, LegEvent):
-                    self.leg = event.leg
-                    self.heard["ami"].append(f"leg to {event.extension} {event.news.value}")
-                    if event.news is LegNews.RINGING:
-                        self.leg_rings.set()
-                elif type(event).__name__ == "FullyBooted":
-                    self._ends.put_nowait(None)
 
     async def until(self, kind: str) -> None:
         """Wait for an event of the application."""
@@ -112,10 +105,16 @@ class Service:
                 if event["type"] == kind:
                     return
 
-    async def ended(self) -> None:
-        """Wait for a call's end."""
+    async def ended(self, calls: int = 1) -> None:
+        """Wait until AstDB keeps the ends of so many calls, and take them."""
+        tree: dict[str, str] = {}
         async with asyncio.timeout(20):
-            await self._ends.get()
+            while len(tree) < calls:
+                await asyncio.sleep(0.02)
+                tree = await self.stage.ami.db_get_tree(KEPT)
+        kept = [f"{re.sub('[^/]+/([0-9]+)$', 'C', key)} {_told(report)}" for key, report in tree.items()]
+        self.heard["kept"] += sorted(kept)
+        await self.stage.ami.db_write(KEPT, [(key.removeprefix(f"/{KEPT}/"), None) for key in tree])
 
     async def rest(self, method: str, path: str, body: bytes | None = None) -> Any:
         """Ask for something; what came of it is noted."""
@@ -123,25 +122,51 @@ class Service:
         async with self._session.request(method, self.stage.url + path, data=body, headers=json) as response:
             said = msgspec.json.decode(await response.read() or b"{}")
         words = said.get("message", "") if response.status >= 400 and isinstance(said, dict) else ""
-        where = path.partition("?")[0]
-        for one, name in ((self.channel, "C"), (self.leg, "L")):
-            where = where.replace(one, name) if one else where
-        self.heard["rest"].append(f"{method} {where} {response.status} {words}".rstrip())
+        self.heard["rest"].append(f"{method} {self._named(path.partition('?')[0])} {response.status} {words}".rstrip())
         return said
 
-    async def hand_over(self, plan: str, whose: str = "") -> None:
+    def _named(self, text: str) -> str:
+        """Channels by what they are: C the newest caller's, L1 and so on the legs, K any other."""
+        for one, name in ((self.channel, "C"), *((leg, f"L{i}") for i, leg in enumerate(self.legs, 1))):
+            text = text.replace(one, name) if one else text
+        return re.sub(r"([a-z0-9]+-)?[0-9]{9,}\.[0-9]+", "K", text)
+
+    async def hand_over(self, plan: str, whose: str = "", *, at_once: bool = False) -> None:
         """Give a waiting call its plan, as the service does."""
         value = msgspec.json.encode({"variable": "CK_HANDOVER_5", "value": f"{whose or self.channel}/1!{plan}"})
         await self.rest("POST", "/asterisk/variable", value)
-        await self.go_on("?context=comunik-execute&extension=5&priority=1")
+        await self.go_on(f"?context=comunik-execute&extension={'*' if at_once else ''}5&priority=1")
 
     async def go_on(self, where: str = "") -> None:
         await self.rest("POST", f"/channels/{self.channel}/continue{where}")
 
+    async def look(self, text: str, channel: str = "") -> list[str]:
+        """What the caller's channel, or another, says as the service asks it: times as whether there are any."""
+        channel = channel or self.channel
+        said = await self.rest("GET", f"/channels/{channel}/variable?variable={quote(text)}")
+        values: list[str] = said.get("value", "").split("|")
+        shown = "|".join("…" if value and 5 <= place <= 8 else value for place, value in enumerate(values))
+        self.heard["rest"].append(self._named(shown))
+        return values
 
-def _told(event: UserEvent) -> str:
+    async def leg(self) -> str:
+        """The newest leg to phone 101, once there is one."""
+        async with asyncio.timeout(10):
+            while not (new := [leg for leg in await self.channels("101") if leg not in self.legs]):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        self.legs += new
+        return self.legs[-1]
+
+    async def channels(self, phone: str) -> list[str]:
+        """The channels to and from a phone, asked without a note."""
+        async with self._session.get(f"{self.stage.url}/endpoints/PJSIP/{phone}") as response:
+            channels: list[str] = msgspec.json.decode(await response.read())["channel_ids"]
+        return channels
+
+
+def _told(report: str) -> str:
     """A call's end, without what is another each time."""
-    headers = event.headers
+    headers = reported(report)
     steps = []
     for step in filter(None, headers["steps"].split("|")):
         index, status, cause, _, peer, _ = step.split("~")
@@ -237,16 +262,38 @@ async def abandoned_in_stasis(service: Service, stage: Stage) -> None:
     await service.hand_over(RING)
 
 
+async def at_once(service: Service, stage: Stage) -> None:
+    """The plan begins with the ringing of one phone."""
+    await stage.reacts("busy")
+    await service.listen()
+    await stage.dial("101")
+    await service.until("StasisStart")
+    await service.hand_over(RING, at_once=True)
+    await service.ended()
+
+
+async def anothers_plan_at_once(service: Service, stage: Stage) -> None:
+    await service.listen()
+    await stage.dial(NOBODY)
+    await service.until("StasisStart")
+    await service.hand_over(RING, whose="1700000000.1", at_once=True)
+    await service.ended()
+
+
 async def rings_ended(service: Service, stage: Stage) -> None:
-    """The service looks at the ringing leg, and ends it: the plan goes on."""
+    """The service looks at the caller's channel and at the ringing leg, and ends it: the plan goes on."""
     await stage.reacts("nothing")
     await service.listen()
     await stage.dial("101")
     await service.until("StasisStart")
+    await service.look(CALLER)
     await service.hand_over(RING.replace("~1~2~", "~1~20~"))
-    await asyncio.wait_for(service.leg_rings.wait(), 10)
-    service.heard["rest"].append((await service.rest("GET", f"/channels/{service.leg}"))["state"])
-    await service.rest("DELETE", f"/channels/{service.leg}?reason=no_answer")
+    leg = await service.leg()
+    await stage.ringing()
+    *_, linked = await service.look(CALLER)
+    its, _ = await service.look(LEG, leg)
+    service.heard["rest"].append(f"of this call: {its == linked}")
+    await service.rest("DELETE", f"/channels/{leg}?reason=no_answer")
     await service.ended()
 
 
@@ -257,13 +304,42 @@ async def leg_answered(service: Service, stage: Stage) -> None:
     await stage.dial("101")
     await service.until("StasisStart")
     await service.hand_over(RING)
+    leg = await service.leg()
     await stage.connected()
-    service.heard["rest"].append((await service.rest("GET", f"/channels/{service.leg}"))["state"])
+    await service.look(CALLER)
+    await service.look(LEG, leg)
     await stage.hang_up()
     await service.ended()
     await asyncio.sleep(0.3)
-    await service.rest("GET", f"/channels/{service.leg}")
-    await service.rest("DELETE", f"/channels/{service.leg}?reason=no_answer")
+    await service.look(CALLER)
+    await service.look(LEG, leg)
+    await service.rest("DELETE", f"/channels/{leg}?reason=no_answer")
+    service.heard["rest"].append(f"channels of phone 101: {await service.channels('101')}")
+
+
+async def two_calls_to_one_phone(service: Service, stage: Stage) -> None:
+    """The phone has two legs and a call of its own: linkedid tells which are whose."""
+    await stage.reacts("nothing")
+    await service.listen()
+    linked = {}
+    for call in ("first", "second"):
+        await stage.dial("101")
+        await service.until("StasisStart")
+        await service.hand_over(RING.replace("~1~2~", "~1~20~"))
+        await service.leg()
+        await stage.ringing()
+        await service.until("StasisEnd")
+        linked[service.channel] = call
+    await stage.phone_dials("199")
+    await service.until("StasisStart")
+    linked[service.channel] = "its own"
+    for channel in sorted(await service.channels("101"), key=lambda one: int(one.rpartition(".")[2])):
+        its, *_ = await service.look(LEG, channel)
+        service.heard["rest"].append(linked[its.partition("&")[0]])
+    await service.hand_over("1|end~1")
+    await service.ended()
+    await stage.hang_up()
+    await service.ended(2)
 
 
 async def service_late(service: Service, stage: Stage) -> None:
@@ -338,21 +414,6 @@ async def nobodys_channel(service: Service, stage: Stage) -> None:
     await service.rest("PUT", "/applications/nobody/eventFilter", b'{"allowed": []}')
 
 
-async def kept_end(service: Service, stage: Stage) -> None:
-    """AstDB keeps the end of each call."""
-    await service.listen()
-    await stage.dial("199")
-    await service.until("StasisStart")
-    await service.hand_over("1|end~1")
-    await service.ended()
-    tree = await stage.ami.db_get_tree("comunik-ended")
-    kept = tree[f"/comunik-ended/{service.channel[-5:]}/1"]
-    fields = [re.sub(r"(Call|Ended): .*", r"\1: …", field) for field in kept.split(",")]
-    service.heard["ami"].append(",".join(fields))
-    await stage.ami.db_write("comunik-ended", [(key.removeprefix("/comunik-ended/"), None) for key in tree])
-    service.heard["ami"].append(f"left: {await stage.ami.db_get_tree('comunik-ended')}")
-
-
 Scene = Callable[[Service, Stage], Awaitable[None]]
 
 SCENES: dict[str, Scene] = {
@@ -366,8 +427,11 @@ SCENES: dict[str, Scene] = {
         mobile_busy,
         abandoned_while_ringing,
         abandoned_in_stasis,
+        at_once,
+        anothers_plan_at_once,
         rings_ended,
         leg_answered,
+        two_calls_to_one_phone,
         service_late,
         given_back,
         anothers_plan,
@@ -376,7 +440,6 @@ SCENES: dict[str, Scene] = {
         replaced,
         unknown_number,
         nobodys_channel,
-        kept_end,
     )
 }
 
@@ -385,5 +448,5 @@ async def play(scene: Scene, stage: Stage) -> Heard:
     """Play a scene: what was heard."""
     async with Service(stage) as service:
         await scene(service, stage)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
     return service.heard

@@ -47,7 +47,7 @@ class SimulatedStage:
         self._people = Told()
         world.people = self._people
         world.default_plans["111"] = "1|ring~111~111~6~30~next~~~~~10~0|end~19"
-        self._channel: Channel | None = None
+        self._channels: list[Channel] = []
 
     async def reacts(self, kind: str) -> None:
         reaction = {
@@ -59,21 +59,23 @@ class SimulatedStage:
 
     async def dial(self, called: str) -> None:
         incoming = IncomingCall(called, "carrier", CUSTOMER, "allowed_not_screened", 60.0)
-        self._channel = self.world.asterisk.call(incoming)
+        self._channels.append(self.world.asterisk.call(incoming))
+
+    async def phone_dials(self, called: str) -> None:
+        self.world.asterisk.call(IncomingCall(called, "101", "101", "allowed_not_screened", 60.0))
 
     async def connected(self) -> None:
-        assert self._channel is not None
-        while not self.world.truth.of(self._channel).reached:  # noqa: ASYNC110 - virtual time
+        while not self.world.truth.of(self._channels[-1]).reached:  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(0.01)
 
     async def ringing(self) -> None:
-        assert self._channel is not None
-        while self._channel.progress.leg.rang is None:  # noqa: ASYNC110 - virtual time
+        while not self._channels[-1].progress.leg.ringing:  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(0.01)
 
     async def hang_up(self) -> None:
-        assert self._channel is not None
-        self._channel.hangup()
+        for channel in self._channels:
+            channel.hangup()
+            await asyncio.sleep(0.2)
 
 
 @pytest.mark.parametrize("name", SCENES)

@@ -5,7 +5,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from comunik_pbx.asterisk.plan_encoding import encode
-from comunik_pbx.calls.exact_rings import EARLY_SECONDS
+from comunik_pbx.calls.kept_ends import DELETE_SECONDS
+from comunik_pbx.calls.ring_watch import EARLY_SECONDS
 from comunik_pbx.forwarding.call import Call, Caller
 from comunik_pbx.forwarding.plan import Usage, plan
 from comunik_pbx.forwarding.rules import Rules
@@ -34,8 +35,20 @@ LOOKED_SECONDS = 1.0
 RINGS_SECONDS = 1.0
 """So much longer than asked the phones may ring: each of the messages on the way may take 0.2 s."""
 
+EXACT_SECONDS = 0.05
+"""… and so much if none of them takes long: within 150 ms (docs/telephony.md), of which 0.1 s are less."""
+
+BEGINS_SECONDS = 0.05
+"""Rings are counted from what Dial() noted, and its beginning from the priority before it."""
+
+BETWEEN_LOOKS_SECONDS = 0.6
+"""A 180 with SDP is not told from a 183 if another phone sends a plain 180 so soon after it."""
+
 WRITTEN_SECONDS = 5.0
 """A process that lives so long after it was told a call's end has written the record."""
+
+COLLECTED_SECONDS = DELETE_SECONDS + 10.0
+"""So much later than the next collection an end that nobody heard is in the store, when all is well."""
 
 
 class Pass:
@@ -190,17 +203,24 @@ class Truth:
         one.status, one.cause, one.ended_at = status, cause, self._now()
         self.count(status)
         self._world.note("ended", one.id, status, cause)
+        heard = channel.hung_up and one.decided in ("", "live")
+        seconds = WRITTEN_SECONDS if heard else self._world.collect_seconds + COLLECTED_SECONDS
+        self._world.later(seconds, self._should_be_recorded, one, self._now())
 
     def rang_out(self, channel: Channel, asked: float, watched: bool) -> None:
         """Nobody answered a ring step of `asked` seconds. `watched`: the service was to end it."""
         one, leg, now = self.of(channel), channel.progress.leg, self._now()
         if leg.lives is None:
             return
-        rang = now - leg.latest  # who rang before it may have been gone before the service could look
+        began = min((at for at in (leg.rang, *leg.ringing.values()) if at is not None), default=leg.lives)
+        late = self._world.announces or channel.progress.index > 1  # the service may look as late as the rings end
+        if leg.rang is not None and (late or leg.rang < began + BETWEEN_LOOKS_SECONDS):
+            began = leg.rang
+        rang = now - began
         self._world.note("rang", one.id, f"{rang:.3f} of {asked:g}")
         if watched and one.decided == "live" and self._world.health.was_calm(one.came - 1.0, now):
             self.count("rings ended by the service")
-            if rang > asked + RINGS_SECONDS:
+            if rang > asked + (EXACT_SECONDS if self._world.brisk else RINGS_SECONDS):
                 self._wrong(f"rang {rang:.3f} s, not {asked:g}", one)
 
     def leg_ended_by_us(self, leg: Rung, client: str) -> None:
@@ -213,7 +233,7 @@ class Truth:
             self.count("answered as the ringing was ended")
             if now - looked > LOOKED_SECONDS:
                 self._wrong(f"{client} ended a leg that was answered, looked at {now - looked:.3f} s before", one)
-        elif progress.leg.lives is None or now - progress.leg.lives < leg.asked - EARLY_SECONDS - 0.001:
+        elif progress.leg.lives is None or now - progress.leg.lives < leg.asked - EARLY_SECONDS - BEGINS_SECONDS:
             self._wrong(f"{client} ended the ringing too early", one)
 
     # Told by Asterisk and the network
@@ -225,9 +245,7 @@ class Truth:
             self._wrong(f"continued twice by {process.name}", one)
 
     def ended_by_us(self, channel: Channel, client: str) -> None:
-        one = self.of(channel)
-        if one.reached:
-            self._wrong(f"{client} hung up a call that was connected", one)
+        self._wrong(f"{client} hung up a caller", self.of(channel))
 
     def died(self, channel: Channel) -> None:
         """Asterisk died with this call."""
@@ -237,11 +255,20 @@ class Truth:
             self.count("died with Asterisk")
 
     def told(self, channel_id: str, passes: int, process: Process) -> None:
-        """A process has read this call's end from AMI."""
+        """A process has read this call's end off its event socket."""
         one = self.passes[channel_id if passes == 1 else f"{channel_id}#{passes}"]
-        if process in self._world.instances:  # else to the connection by which it tries whether it may log in
-            one.told.append((process, self._now()))
+        one.told.append((process, self._now()))
         self._world.note("told", one.id, process.name)
+        self._world.later(WRITTEN_SECONDS, self._should_be_recorded, one, self._now())
+
+    def _should_be_recorded(self, one: Pass, since: float) -> None:
+        """There was time enough, if nothing was wrong."""
+        row = self._world.disk.calls.get(one.id)
+        health = self._world.health
+        calm = health.was_calm(since - 1.0, self._now()) and (one.told or health.wiped_at < since)
+        if calm and (row is None or row.status != one.status):
+            late = self._now() - (one.ended_at or 0.0)
+            self._wrong(f"it ended {late:.3f} s ago, its record says {row.status if row else 'nothing'}", one)
 
     def rules_changed(self, rules: Rules) -> None:
         self.rules.append((self._now(), rules))

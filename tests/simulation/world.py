@@ -15,11 +15,11 @@ import structlog
 from panoramisk.utils import IdGenerator
 
 from comunik_pbx import service
-from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.plan_encoding import encode
-from comunik_pbx.calls import interception, publishing, records
+from comunik_pbx.calls import interception, kept_ends, publishing, records
 from comunik_pbx.calls.exact_rings import ExactRings
+from comunik_pbx.calls.kept_ends import COLLECT_SECONDS, KEPT
 from comunik_pbx.calls.publishing import CHECK_SECONDS, Publisher
 from comunik_pbx.forwarding.call import Call, Caller
 from comunik_pbx.forwarding.plan import plan
@@ -39,7 +39,10 @@ SETTLES_SECONDS = 900.0
 
 
 MOST_TASKS, MOST_CONNECTIONS = 16, 10
-"""What an idle service has: its tasks; two connections for events, and those kept alive, which Asterisk closes."""
+"""What an idle service has: its tasks; a connection for events, and those kept alive, which Asterisk closes."""
+
+AMI_SECONDS = 5.0
+"""A connection to AMI that has not been used for so long is forgotten: it should cost the calls nothing."""
 
 
 class World:
@@ -55,10 +58,14 @@ class World:
         self.people = People(random.Random(f"people {seed}"), company.NUMBERS)
         self.truth = Truth(self)
         self.disk = Disk(self)
+        self._people_set_rules(random.Random(f"rules {seed}"))
         self.database: dict[str, str] = {}  # AstDB
-        # Pings and looks at AstDB are an idle hour's work: done as often as in earnest in some runs only.
+        # Pings and looks into AstDB are an idle hour's work: done as often as in earnest in some runs only.
         self.patience = self.chance.choice([1.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0])
         self.check_seconds = CHECK_SECONDS * self.patience
+        self.collect_seconds = COLLECT_SECONDS * self.patience
+        self.brisk = self.network.brisk = self.chance.random() < 0.3  # nothing takes long, unless something is wrong
+        self.announces = self.chance.random() < 0.2
         self.mailboxes = {e.mailbox for e in company.DIRECTORY.extensions.values() if e.mailbox} - {"104@default"}
         self.violation = ""
         self.log: list[str] | None = [] if keep_log else None
@@ -71,6 +78,12 @@ class World:
         self._over: asyncio.Future[None] = self.loop.create_future()
         self.default_plans: dict[str, str] = {}
         self.start_asterisk()
+
+    def _people_set_rules(self, chance: random.Random) -> None:
+        """Before the run begins."""
+        for _ in range(chance.choice([0, 5, 20])):
+            self.disk.rules = company.changed(self.disk.rules, chance, self.loop.wall())
+        self.truth.rules = [(float("-inf"), self.disk.rules)]
 
     def wall(self, moment: float) -> float:
         return EPOCH + moment
@@ -213,6 +226,8 @@ class World:
             "channels": len(self.asterisk.channels),
             "tasks too many": max(0, len(process.tasks) - MOST_TASKS),
             "connections too many": max(0, len(process.transports) - MOST_CONNECTIONS),
+            "connections to AMI": sum(m.idle(AMI_SECONDS) for m in self.asterisk.managers),
+            "kept ends": sum(key.startswith(f"/{KEPT}/") for key in self.database),
             "other services": sum(p.alive for p in self.instances) - 1,
         }
         if found := {what: count for what, count in left.items() if count}:
@@ -223,7 +238,8 @@ class World:
         for task in asyncio.all_tasks(self.loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
         self.loop.set_exception_handler(lambda *_: None)
-        for process in [*self.loop.graves, *self.ended, *self.instances]:
+        living = [] if self.service is None else [self.service]
+        for process in [*self.loop.graves, *self.ended, *self.instances, *living]:
             for task in process.tasks:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 with suppress(BaseException):
@@ -248,8 +264,8 @@ def unchanged_but_for_the_world(world: World) -> Iterator[None]:
             return datetime.fromtimestamp(world.loop.wall(), tz or UTC)
 
     class Observed(service.Service):
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args)
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
             process = service_process()
             world.instances[process] = self
 
@@ -272,9 +288,9 @@ def unchanged_but_for_the_world(world: World) -> Iterator[None]:
             patch.object(service, "Service", Observed),
             patch.object(service, "datetime", Moment),
             patch.object(service, "AriClient", partial(AriClient, ping_seconds=20.0 * world.patience)),
-            patch.object(service, "AmiClient", partial(AmiClient, ping_seconds=15.0 * world.patience)),
             patch.object(service, "ExactRings", partial(ExactRings, clock=world.loop.time)),
             patch.object(service, "Publisher", partial(Publisher, check_seconds=world.check_seconds)),
+            patch.object(kept_ends, "COLLECT_SECONDS", world.collect_seconds),
             patch.object(service, "process_mark", lambda _: "mark"),
             patch.object(service, "gc", SimpleNamespace(collect=int, freeze=int)),
             patch.object(service, "configuration", SimpleNamespace(load=lambda _: company.CONFIG)),
