@@ -97,22 +97,20 @@ class RingWatch:
         wait = self._rings(look)
         if not self._gives_up or isinstance(wait, RungEnough):
             return wait
+        # Any that is yet to come may begin at any moment.
+        limits = [_silent_seconds(step) for step in self._coming(look) if isinstance(step, Ring | Forward)]
         step = self.steps[look.step - 1] if look.dialling and 0 < look.step <= len(self.steps) else None
         if isinstance(step, Ring | Forward) and look.rang is None and look.progressed is None:
-            most = step.start_seconds if isinstance(step, Ring) else step.progress_seconds
-            if look.elapsed >= most:
+            limits.append(_silent_seconds(step) - look.elapsed)
+            if limits[-1] <= 0:
                 return Silent(step)
-            left = most - look.elapsed
-            return Wait(left if wait is None else min(left, wait.seconds), wait is not None and wait.at_legs)
-        if wait is None and any(isinstance(one, Ring | Forward) for one in self.steps[look.step :]):
-            return Wait(FIRST_LOOK_SECONDS if not look.dialling else 1.0)
-        return wait
+        if wait is not None:
+            limits.append(wait.seconds)
+        return Wait(min(limits), wait is not None and wait.at_legs) if limits else None
 
     def _rings(self, look: Look) -> Wait | RungEnough | None:
         ring = self.ringing(look)
-        # A step that is not being dialled is yet to be: before it who calls may hear an announcement.
-        coming = self.steps[look.step if look.dialling else max(0, look.step - 1) :]
-        later = min((one.seconds for one in coming if isinstance(one, Ring)), default=None)
+        later = min((one.seconds for one in self._coming(look) if isinstance(one, Ring)), default=None)
         if ring is None:
             # A later one may begin at any moment, and end no sooner than:
             return None if later is None else Wait(later - EARLY_SECONDS)
@@ -120,6 +118,10 @@ class RingWatch:
         if isinstance(wait, Wait) and later is not None:
             return Wait(min(wait.seconds, later - EARLY_SECONDS), wait.at_legs)
         return wait
+
+    def _coming(self, look: Look) -> tuple[Step, ...]:
+        """The steps yet to be: one that is not being dialled too, for before it who calls may hear an announcement."""
+        return self.steps[look.step if look.dialling else max(0, look.step - 1) :]
 
     def _of(self, ring: Ring, look: Look) -> Wait | RungEnough:
         seen = (look.rang, self._rang.get(look.step))
@@ -134,3 +136,7 @@ class RingWatch:
                 return Wait(OFTEN_SECONDS, at_legs=True)
         left = rang + ring.seconds - EARLY_SECONDS - look.elapsed
         return Wait(left) if left > 0.002 else RungEnough(ring)
+
+
+def _silent_seconds(step: Ring | Forward) -> float:
+    return step.start_seconds if isinstance(step, Ring) else step.progress_seconds

@@ -241,3 +241,22 @@ async def test_of_calls_that_we_did_not_decide_they_are_collected_later(monkeypa
 def test_a_second_pass_has_an_entry_of_its_own() -> None:
     headers: Mapping[str, str] = reported(REPORT.replace("Pass: 1", "Pass: 2"))
     assert kept_ends._key(f"{headers['call']}#2") == "765.7/2"
+
+
+async def test_when_some_will_end_unheard_they_are_collected_often_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_ends, "SOON_SECONDS", 0.01)
+    monkeypatch.setattr(kept_ends, "ATTENTIVE_SECONDS", 0.3)
+    database = FakeAstDB()
+    async with collecting(database, delete_seconds=60) as (kept, sink):
+        assert await kept.collected() == set()
+        database.entries = FakeAstDB(REPORT).entries
+        await asyncio.sleep(0.05)
+        assert not sink.records, "nobody said so"
+        kept.attend()
+        await until(lambda: bool(sink.records))
+        kept.stored(sink.records)
+        await until(lambda: not database.entries)
+        await asyncio.sleep(0.4)
+        before = database.asked
+        await asyncio.sleep(0.1)
+        assert database.asked == before, "no more after a while"

@@ -14,6 +14,7 @@ from comunik_pbx.calls.ring_watch import (
     Look,
     RingWatch,
     RungEnough,
+    Silent,
     Wait,
 )
 from comunik_pbx.forwarding.steps import Diversion, Forward, Reason, Ring, Voicemail
@@ -25,14 +26,14 @@ MAILBOX = Voicemail("101", "101@default")
 Steps = tuple[Ring | Forward | Voicemail, ...]
 
 
-def after(steps: Steps, *looks: Look) -> Wait | RungEnough | None:
+def after(steps: Steps, *looks: Look) -> Wait | RungEnough | Silent | None:
     watched = RingWatch(steps)
     for look in looks[:-1]:
         watched.looked(look)
     return after_looked(watched, looks[-1])
 
 
-def after_looked(watched: RingWatch, look: Look) -> Wait | RungEnough | None:
+def after_looked(watched: RingWatch, look: Look) -> Wait | RungEnough | Silent | None:
     outcome = watched.looked(look)
     return Wait(round(outcome.seconds, 6), outcome.at_legs) if isinstance(outcome, Wait) else outcome
 
@@ -98,6 +99,44 @@ def test_one_phone(looks: list[Look], outcome: Wait | RungEnough | None) -> None
 )
 def test_a_chain(look: Look, outcome: Wait | RungEnough | None) -> None:
     assert after((R10, OUTSIDE, R5, MAILBOX), look) == outcome
+
+
+@pytest.mark.parametrize(
+    ("look", "outcome"),
+    [
+        pytest.param(dialling(9.6), Wait(0.4), id="a phone without a sign of life"),
+        pytest.param(dialling(9.8), Wait(0.2), id="for almost too long"),
+        pytest.param(dialling(10), Silent(R10), id="for too long"),
+        pytest.param(dialling(10, progressed=9), Wait(OFTEN_SECONDS, at_legs=True), id="183 is one"),
+        pytest.param(dialling(10, rang=1), Wait(0.9), id="180 is one"),
+        pytest.param(dialling(10.9, rang=1), RungEnough(R10), id="it has rung enough"),
+        pytest.param(dialling(5, step=2), Wait(3.0), id="a trunk without a sign of life"),
+        pytest.param(dialling(8, step=2), Silent(OUTSIDE), id="a trunk, for too long"),
+        pytest.param(dialling(8, progressed=1, step=2), Wait(4.9), id="a trunk with one"),
+        pytest.param(dialling(5, step=4), Wait(3.0), id="the last trunk"),
+        pytest.param(dialling(20, rang=1, step=4), None, id="the last trunk rings"),
+        pytest.param(Look(3, False), Wait(4.9), id="between two"),
+        pytest.param(Look(5, False), None, id="in the mailbox"),
+    ],
+)
+def test_where_dial_does_not_give_up_what_shows_no_sign_of_life(
+    look: Look, outcome: Wait | RungEnough | Silent | None
+) -> None:
+    assert after_looked(RingWatch((R10, OUTSIDE, R5, OUTSIDE, MAILBOX), gives_up=True), look) == outcome
+
+
+def test_there_a_silent_trunk_after_a_phone_that_rings_long_is_noticed_in_time() -> None:
+    """The phone may be declined at any moment."""
+    watched = RingWatch((Ring("101", ("101",), 12, 60.0), OUTSIDE, MAILBOX), gives_up=True)
+    assert watched.looked(dialling(1, rang=0.5)) == Wait(8.0)
+    assert watched.looked(Look(1, False)) == Wait(8.0)
+    assert watched.looked(dialling(7.5, step=2)) == Wait(0.5)
+    assert watched.looked(dialling(8, step=2)) == Silent(OUTSIDE)
+
+
+def test_there_trunks_are_looked_at_too() -> None:
+    assert RingWatch((OUTSIDE, MAILBOX), gives_up=True).begun() == Wait(FIRST_LOOK_SECONDS)
+    assert RingWatch((MAILBOX,), gives_up=True).begun() is None
 
 
 def test_a_leg_seen_to_ring_after_183_counts_from_then() -> None:
@@ -229,6 +268,7 @@ class Call:
                 self.next(self.now)
                 wait = watched.begun()
                 continue
+            assert not isinstance(outcome, Silent), "Dial() gives up what is silent"
             wait = outcome
             coming = self.carried[look.step if look.dialling or not look.step else look.step - 1 :]
             later = [other.step.seconds for other in coming if isinstance(other.step, Ring)]
