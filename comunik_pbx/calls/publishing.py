@@ -127,7 +127,7 @@ class Publisher:
         """Publish what is to be; False if it could not be."""
         self._in_hand_since, self._changed_at = self._changed_at, None
         try:
-            await self._publish(look=self._in_hand_since is None)
+            await self._publish()
         except AsteriskError as error:
             self._unknown = True
             self._changed_at = self._in_hand_since or time.monotonic()
@@ -146,10 +146,10 @@ class Publisher:
         finally:
             self._in_hand_since = None
 
-    async def _publish(self, *, look: bool) -> None:
-        """One round; `look` whether AstDB still is what it was when we left it."""
+    async def _publish(self) -> None:
+        """One round. Changes may come all the time: AstDB is looked at each time, whether it is what we left it."""
         began = time.monotonic()
-        if look and not self._unknown:
+        if not self._unknown:
             its_mark = await self._database.db_get_tree(_MARK_FAMILY)
             self._unknown = (
                 its_mark != {f"/{FAMILY}/{MARK}": self._mark} or began > self._read_at + self._reconcile_seconds

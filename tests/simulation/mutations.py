@@ -456,19 +456,27 @@ MUTATIONS: dict[str, Mutation] = {
 }
 
 
-NOT_NOTICED: dict[str, str] = {
+NOT_NOTICED = {
     "no_reconciliation": "the guard takes those who wait, and a look every minute closes the records of who is gone",
+    "channels_not_listed_again": "the same",
+    "earlier_pass_left_open": "AstDB keeps every end of a call until it is stored, so nothing is lost",
     "guard_not_looked_at": "Asterisk refuses what comes too late (409), and the end of the call corrects its record",
 }
 """Faults without consequences, and why."""
 
 
 RARE = {
+    "record_while_written_lost",
     "later_pass_closed",
     "plans_not_published",
     "closed_records_opened_again",
     "astdb_believed",
     "old_looks_believed",
+    "calls_gone_not_looked_for",
+    "first_calls_outcome_believed",
+    "pass_not_compared",
+    "plan_not_compared",
+    "queue_members_not_told_apart",
 }
 """Those that take hundreds of seeds."""
 

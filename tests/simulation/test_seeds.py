@@ -13,6 +13,7 @@ PAST: list[tuple[int, float, list[int] | None, str]] = [
     (37, 1.0, None, "the end of a transferred caller's first call closed the record of his second"),
     (1_000_442, 40.0, None, "the rings of a plan that did not arrive were counted for another that was carried out"),
     (75, 1.0, None, "packets of the simulated network that came after minutes: a fault of the simulation"),
+    (5118, 2.0, None, "AstDB was not looked at as long as rules changed within the minute"),
 ]
 
 
