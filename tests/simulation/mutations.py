@@ -243,7 +243,12 @@ def ends_on_the_socket_decided() -> AbstractContextManager[Any]:
 
 def kept_ends_never_collected() -> AbstractContextManager[Any]:
     """Ends that nobody heard stay in AstDB."""
-    return patch.object(kept_ends.KeptEnds, "collect", lambda self: self._collected.set())
+
+    def collect(self: Any) -> None:
+        self._collected.set()
+        self._collect_at = asyncio.get_running_loop().time() + kept_ends.COLLECT_SECONDS
+
+    return patch.object(kept_ends.KeptEnds, "collect", collect)
 
 
 def kept_ends_collected_when_idle() -> AbstractContextManager[Any]:
@@ -459,6 +464,7 @@ MUTATIONS: dict[str, Mutation] = {
 NOT_NOTICED = {
     "no_reconciliation": "the guard takes those who wait, and a look every minute closes the records of who is gone",
     "channels_not_listed_again": "the same",
+    "end_before_beginning": "both are told on one socket, in their order",
     "earlier_pass_left_open": "AstDB keeps every end of a call until it is stored, so nothing is lost",
     "guard_not_looked_at": "Asterisk refuses what comes too late (409), and the end of the call corrects its record",
 }
@@ -473,6 +479,8 @@ RARE = {
     "astdb_believed",
     "old_looks_believed",
     "calls_gone_not_looked_for",
+    "early_media_not_looked_at",
+    "kept_ends_collected_when_idle",
     "first_calls_outcome_believed",
     "pass_not_compared",
     "plan_not_compared",
