@@ -7,6 +7,7 @@ import typer
 from comunik_pbx.cli.calls import calls
 from comunik_pbx.cli.check import check
 from comunik_pbx.cli.explain import explain
+from comunik_pbx.cli.history import history
 from comunik_pbx.cli.init import init
 from comunik_pbx.cli.rules import rules
 from comunik_pbx.cli.serving import reload, run
@@ -39,6 +40,7 @@ def _main(
 app.command()(run)
 app.command()(check)
 app.command()(explain)
+rules.command()(history)
 app.add_typer(rules, name="rules")
 app.command()(calls)
 app.command()(reload)

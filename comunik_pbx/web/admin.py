@@ -56,6 +56,7 @@ async def extension(number: str, who: Admin = Depends(admin)) -> Response:
                 "by": change.changed_by,
                 "before": _written(change.before, who),
                 "after": _written(change.after, who),
+                "new": change.new_target,
             }
             for change in history
         ],

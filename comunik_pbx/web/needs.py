@@ -69,6 +69,9 @@ class RuleChange(Protocol):
     def before(self) -> dict[str, Any] | None: ...  # noqa: D102
     @property
     def after(self) -> dict[str, Any] | None: ...  # noqa: D102
+    @property
+    def new_target(self) -> bool:
+        """It leads to an outside number that the extension had never forwarded to before."""
 
 
 class RuleBook(Protocol):

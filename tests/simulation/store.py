@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from comunik_pbx.forwarding.rules import Rules
-from comunik_pbx.store import CallRow, StoreError
+from comunik_pbx.store import CallRow, NewTarget, StoreError
 from comunik_pbx.store.rows import Service
 from tests.simulation.loop import PROCESS
 
@@ -74,6 +74,10 @@ class SimulatedStore:
         rules = self._disk.rules
         await self._takes()
         return rules
+
+    async def untold_targets(self) -> list[NewTarget]:
+        await self._takes()
+        return []
 
     async def rules_written(self) -> int:
         return 0

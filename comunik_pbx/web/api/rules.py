@@ -114,7 +114,7 @@ async def clear(kind: RuleKind, who: Caller = allowed("rules:write")) -> None:
 async def history(
     limit: Annotated[int, Query(ge=1, le=500)] = 50, who: Caller = allowed("rules:read")
 ) -> list[dict[str, Any]]:
-    """Who changed which of one's rules when, newest first."""
+    """Who changed which of one's rules when, newest first; `new_target` if to an outside number never used before."""
     lines = await who.needs.rules.history(who.extension.number, limit)
     return [
         {
@@ -122,6 +122,7 @@ async def history(
             "action": line.action,
             "changed_by": line.changed_by,
             "changed_at": line.changed_at,
+            "new_target": line.new_target,
             "before": line.before,
             "after": line.after,
         }
