@@ -283,7 +283,8 @@ class Service:
         config, before = self._config, self._snapshot.rules
         written = await self._store.rules_written()
         rules = effective(config.default_rules, await self._store.rules())
-        self._snapshot = Snapshot(config.directory.allowing(await self._store.allow_list.enabled()), rules)
+        directory = config.directory.allowing(await self._store.allow_list.enabled())
+        self._snapshot = Snapshot(directory.proving(await self._store.proven.by_extension()), rules)
         self._publisher.changed()
         changed = sorted(e for e in before.keys() | rules.keys() if before.get(e) != rules.get(e))
         log.info("rules in force", changes=written, extensions=" ".join(changed))

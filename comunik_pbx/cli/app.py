@@ -9,6 +9,7 @@ from comunik_pbx.cli.check import check
 from comunik_pbx.cli.explain import explain
 from comunik_pbx.cli.history import history
 from comunik_pbx.cli.init import init
+from comunik_pbx.cli.number import number
 from comunik_pbx.cli.rules import rules
 from comunik_pbx.cli.serving import reload, run
 from comunik_pbx.cli.token import token
@@ -44,6 +45,7 @@ rules.command()(history)
 app.add_typer(rules, name="rules")
 app.command()(calls)
 app.command()(reload)
+app.add_typer(number, name="number")
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
 app.command()(init)

@@ -397,4 +397,7 @@ def outside(number: str, extension: Extension, directory: Directory) -> ToNumber
         return Refusal(RefusalCode.OUTSIDE, extension.number)
     if not directory.trunks:
         return Refusal(RefusalCode.NO_TRUNK, number)
-    return ToNumber(directory.numbers.e164(number) or number)
+    e164 = directory.numbers.e164(number) or number
+    if directory.proven is not None and e164 not in directory.proven.get(extension.number, ()):
+        return Refusal(RefusalCode.UNPROVEN, e164)
+    return ToNumber(e164)

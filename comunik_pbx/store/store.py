@@ -20,6 +20,7 @@ from comunik_pbx.store.accounts import Accounts
 from comunik_pbx.store.allow_list import AllowList
 from comunik_pbx.store.errors import StoreRefused, translated
 from comunik_pbx.store.migrate import migrate, up_to_date
+from comunik_pbx.store.proven import ProvenNumbers
 from comunik_pbx.store.rows import UNREADABLE, CallRow, Change, NewTarget, Service, plain
 from comunik_pbx.store.sqlite import commits, create, engine_for, path_of, transaction, use_wal
 from comunik_pbx.store.tables import changes, service
@@ -45,6 +46,7 @@ class Store:
         self._readers = engine.execution_options(reading=True)
         self.accounts = Accounts(self._write, self._read)
         self.allow_list = AllowList(self._write, self._read)
+        self.proven = ProvenNumbers(self._write, self._read)
 
     @classmethod
     async def open(cls, url: str, lock_seconds: float = 5.0) -> "Store":

@@ -23,6 +23,8 @@ ACTIONS = {
     "password changed": N_("Password changed"),
     "token made": N_("API token made"),
     "token removed": N_("API token removed"),
+    "number proven": N_("Number verified"),
+    "proof removed": N_("Verification of a number removed"),
 }
 
 

@@ -53,11 +53,17 @@ class SimulatedStore:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self.allow_list = self
+        self.proven = self
 
     async def enabled(self) -> tuple[str, ...]:
         """The numbers an administrator allows (`comunik_pbx.store.allow_list`): none here."""
         await self._takes()
         return ()
+
+    async def by_extension(self) -> dict[str, frozenset[str]]:
+        """The numbers that users have proven (`comunik_pbx.store.proven`): none here."""
+        await self._takes()
+        return {}
 
     async def __aenter__(self) -> Self:
         return self
