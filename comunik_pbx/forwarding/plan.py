@@ -201,12 +201,7 @@ class _Decision:
 
     def used_up(self, extension: Extension) -> Refusal | None:
         """Why this extension may forward no more calls to outside now, None if it may."""
-        used = self.usage.get(extension.number, UNUSED)
-        if extension.max_outside_calls is not None and used.at_once >= extension.max_outside_calls:
-            return Refusal(RefusalCode.AT_ONCE, extension.number)
-        if extension.max_outside_calls_per_day is not None and used.today >= extension.max_outside_calls_per_day:
-            return Refusal(RefusalCode.PER_DAY, extension.number)
-        return None
+        return used_up(extension, self.usage)
 
     def sent_on(self, by: Extension) -> Plan:
         """A phone sends the call to an outside number: as a rule of its extension would, with the same limits.
@@ -387,6 +382,16 @@ def destination(rule: Rule, extension: Extension, directory: Directory) -> Exten
             if found is None:
                 return outside(number, extension, directory)
     return Refusal(RefusalCode.SELF, found.number) if found.number == extension.number else found
+
+
+def used_up(extension: Extension, usage: Mapping[str, Usage]) -> Refusal | None:
+    """Which limit of calls to outside this extension has reached, if any."""
+    used = usage.get(extension.number, UNUSED)
+    if extension.max_outside_calls is not None and used.at_once >= extension.max_outside_calls:
+        return Refusal(RefusalCode.AT_ONCE, extension.number)
+    if extension.max_outside_calls_per_day is not None and used.today >= extension.max_outside_calls_per_day:
+        return Refusal(RefusalCode.PER_DAY, extension.number)
+    return None
 
 
 def outside(number: str, extension: Extension, directory: Directory) -> ToNumber | Refusal:

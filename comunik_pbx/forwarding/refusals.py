@@ -33,6 +33,7 @@ class RefusalCode(StrEnum):
     DENIED = "denied"
     COUNTRY = "country"
     UNPROVEN = "unproven"
+    NEEDLESS = "no-proof-needed"
     PROOF_CALLS = "proof-calls"
     PROOF_PENDING = "proof-pending"
     NO_CODE = "no-code"
@@ -110,6 +111,7 @@ _WORDS = {
         "{} has not been proven: have the system call it, and type the code it says",
         "{} n’a pas été vérifié : faites-le appeler par le système, puis tapez le code entendu",
     ),
+    RefusalCode.NEEDLESS: ("{} needs no proof", "{} n’a pas besoin d’être vérifié"),
     RefusalCode.PROOF_CALLS: (
         "{} has been called as often as it may be within an hour: try again later",
         "{} a été appelé autant de fois que permis en une heure : réessayez plus tard",

@@ -6,13 +6,24 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
-from comunik_pbx.web import admin, admin_numbers, forwarding, home, keypad, preferences, profile, security, sign_in
+from comunik_pbx.web import (
+    admin,
+    admin_numbers,
+    forwarding,
+    home,
+    keypad,
+    preferences,
+    profile,
+    proving,
+    security,
+    sign_in,
+)
 from comunik_pbx.web.api.app import api
 from comunik_pbx.web.needs import Needs, Unavailable
 from comunik_pbx.web.pages import STATIC, Away, NotAllowed, NotFound, Visitor, static_version
 from comunik_pbx.web.protection import Protection
 
-PAGES = (home, sign_in, forwarding, keypad, profile, preferences, security, admin, admin_numbers)
+PAGES = (home, sign_in, proving, forwarding, keypad, profile, preferences, security, admin, admin_numbers)
 
 
 class _Kept(StaticFiles):

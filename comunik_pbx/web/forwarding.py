@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from starlette.datastructures import FormData
 
+from comunik_pbx.accounts.account import Role
 from comunik_pbx.forwarding.call import Call, Caller
 from comunik_pbx.forwarding.directory import Directory
 from comunik_pbx.forwarding.explain import words
-from comunik_pbx.forwarding.plan import plan
+from comunik_pbx.forwarding.plan import outside, plan
 from comunik_pbx.forwarding.refusals import Refusal, RefusalCode
 from comunik_pbx.forwarding.rules import (
     MAX_RINGS,
@@ -39,8 +40,12 @@ async def show(caller: str = "", who: Member = Depends(member)) -> Response:
 @router.post("/forwarding/{kind}")
 async def save(kind: str, who: Member = Depends(member), sent: FormData = Depends(form)) -> Response:
     """Set a rule and switch it on: "confirm"."""
-    which = _kind(kind)
     typed = {name: word(sent, name) for name in ("channel", "extension", "number", "rings", "until")}
+    return await set_rule(kind_of(kind), typed, who)
+
+
+async def set_rule(which: RuleKind, typed: dict[str, str], who: Member, done: str = "forwarding") -> Response:
+    """Set a rule as it was typed, or show the page again with the reason beside the field."""
     to = _destination(which, typed, who.needs.rules.directory())
     if isinstance(to, Refusal):
         return await _page(who, 422, which, typed, _refused(to, who))
@@ -58,9 +63,9 @@ async def save(kind: str, who: Member = Depends(member), sent: FormData = Depend
         rings=0 if which is RuleKind.ALWAYS else count,
         until=until,
     )
-    if refusal := await who.needs.rules.save(rule, by=_by(who)):
+    if refusal := await who.needs.rules.save(rule, by=by(who), vouched=who.who.role is Role.ADMIN):
         return await _page(who, 422, which, typed, _refused(refusal, who))
-    return go(f"/forwarding?done=forwarding#{which.value}")
+    return go(f"/forwarding?done={done}#{which.value}")
 
 
 @router.post("/forwarding/{kind}/{state}")
@@ -71,11 +76,12 @@ async def switch(
     sent: FormData = Depends(form),
 ) -> Response:
     """Switch a rule on or off; its number stays."""
-    which = _kind(kind)
+    which = kind_of(kind)
     if state not in ("on", "off"):
         raise NotFound
     try:
-        refusal = await who.needs.rules.switch(who.extension.number, which, state == "on", by=_by(who))
+        vouched = who.who.role is Role.ADMIN
+        refusal = await who.needs.rules.switch(who.extension.number, which, state == "on", by=by(who), vouched=vouched)
     except KeyError:
         raise NotFound from None
     if refusal:
@@ -83,14 +89,16 @@ async def switch(
     return go(f"/forwarding?done=forwarding#{which.value}")
 
 
-def _kind(written: str) -> RuleKind:
+def kind_of(written: str) -> RuleKind:
+    """The rule that an address is about."""
     try:
         return RuleKind(written)
     except ValueError:
         raise NotFound from None
 
 
-def _by(who: Member) -> str:
+def by(who: Member) -> str:
+    """How the history names him."""
     return f"portal:{who.who.name}"
 
 
@@ -137,8 +145,23 @@ _FIELDS = {
 
 def _refused(refusal: Refusal, who: Member) -> tuple[str, str]:
     """The field a refusal belongs beside, and why, as a sentence."""
-    why = refusal.words(who.language) if refusal.about else who.text("A number is needed.")
-    return _FIELDS.get(refusal.code, "number"), why[0].upper() + why[1:] + ("" if why.endswith(".") else ".")
+    why = sentence(refusal, who) if refusal.about else who.text("A number is needed.")
+    return _FIELDS.get(refusal.code, "number"), why
+
+
+def sentence(refusal: Refusal, who: Member) -> str:
+    """Why not, as a sentence."""
+    why = refusal.words(who.language)
+    return f"{why[0].upper()}{why[1:]}."
+
+
+def unproven(number: str, who: Member) -> bool:
+    """Whether a proof is all that is missing for his calls to be forwarded to this number."""
+    directory = who.needs.rules.directory()
+    if who.needs.proofs is None or directory.proven is None or directory.called(number) is not None:
+        return False
+    found = outside(number, who.extension, directory)
+    return isinstance(found, Refusal) and found.code is RefusalCode.UNPROVEN
 
 
 async def _page(  # noqa: PLR0917
@@ -175,6 +198,7 @@ def _now(mine: ExtensionRules, who: Member) -> list[str]:
     """What is in force now: a sentence, or one for each origin."""
     directory, text, now = who.needs.rules.directory(), who.text, who.moment
     acting = {k: r for k in RuleKind if (r := getattr(mine, k)) is not None and r.enabled and not r.expired(now)}
+    acting = {k: r for k, r in acting.items() if not (isinstance(r.to, ToNumber) and unproven(r.to.number, who))}
     if (always := acting.get(RuleKind.ALWAYS)) is not None:
         return [in_force(always, directory, text)]
     said = [in_force(acting[kind], directory, text) for kind in RuleKind if kind in acting]
@@ -214,14 +238,20 @@ def _card(
                 values |= {"channel": "voicemail", "number": "voicemail" if kind is RuleKind.ALWAYS else ""}
         if rule.until is not None:
             values["until"] = rule.until.astimezone().strftime("%Y-%m-%dT%H:%M")
+    values |= typed or {}
+    missing = rule is not None and isinstance(rule.to, ToNumber) and unproven(rule.to.number, who)
+    asked = typed is not None and (kind is RuleKind.ALWAYS or typed["channel"] == "number")
+    proof = {name: values[name] for name in ("number", "rings", "until")}
     return {
         "kind": kind.value,
         "rule": rule,
-        "acts": rule is not None and rule.enabled and not rule.expired(who.moment),
+        "unproven": missing,
+        "prove": proof if (unproven(values["number"], who) if asked else missing and typed is None) else None,
+        "acts": rule is not None and rule.enabled and not rule.expired(who.moment) and not missing,
         "expired": rule is not None and rule.enabled and rule.expired(who.moment),
         "to": destination(rule.to, directory, who.text) if rule else "",
         "after": _ring_choice(rule.rings, who) if rule and kind is not RuleKind.ALWAYS else "",
-        "typed": values | (typed or {}),
+        "typed": values,
         "wrong": {wrong[0]: wrong[1]} if wrong[0] else {},
     }
 

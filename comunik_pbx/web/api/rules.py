@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from comunik_pbx.accounts.account import Role
 from comunik_pbx.forwarding.call import Call
 from comunik_pbx.forwarding.explain import as_json
 from comunik_pbx.forwarding.plan import plan
@@ -82,7 +83,7 @@ async def set_rule(kind: RuleKind, wanted: RuleIn, who: Caller = allowed("rules:
         until=wanted.until,
         enabled=wanted.enabled,
     )
-    if refusal := await who.needs.rules.save(rule, by=who.by):
+    if refusal := await who.needs.rules.save(rule, by=who.by, vouched=who.account.role is Role.ADMIN):
         raise refused(refusal, who.language)
     return await _now(kind, who)
 
@@ -91,7 +92,8 @@ async def set_rule(kind: RuleKind, wanted: RuleIn, who: Caller = allowed("rules:
 async def switch(kind: RuleKind, wanted: Switch, who: Caller = allowed("rules:write")) -> RuleOut:
     """Switch a rule on or off; its number stays."""
     try:
-        refusal = await who.needs.rules.switch(who.extension.number, kind, wanted.enabled, by=who.by)
+        vouched = who.account.role is Role.ADMIN
+        refusal = await who.needs.rules.switch(who.extension.number, kind, wanted.enabled, by=who.by, vouched=vouched)
     except KeyError:
         raise Problem(404, who.text("There is no such rule")) from None
     if refusal:
