@@ -241,7 +241,8 @@ def _card(
     values |= typed or {}
     missing = rule is not None and isinstance(rule.to, ToNumber) and unproven(rule.to.number, who)
     asked = typed is not None and (kind is RuleKind.ALWAYS or typed["channel"] == "number")
-    proof = {name: values[name] for name in ("number", "rings", "until")}
+    shown = shown_number(directory.numbers.e164(values["number"]) or "", directory.numbers.country)
+    proof = {"shown": shown, "typed": {name: values[name] for name in ("number", "rings", "until")}}
     return {
         "kind": kind.value,
         "rule": rule,

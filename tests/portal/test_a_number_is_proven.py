@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page
 
 from comunik_pbx.sandbox.phones import Phones
 from tests.pbx import PBX
@@ -30,12 +32,14 @@ async def test_from_the_refusal_to_the_call(
     carrier = await phones.carrier()
     theirs = carrier.number(f"+33{mobile[1:]}")
     async with company.configured(setting("forwarding", "prove_numbers", "true")):
-        page = await people.signed_in(extension, java_script_enabled=scripts)
+        viewport = {"width": 1280 if scripts else 390, "height": 844}
+        page = await people.signed_in(extension, java_script_enabled=scripts, viewport=viewport)
         await page.goto(f"{people.url}/forwarding")
         await page.fill("#always-number", mobile)
         await page.click("#always .set button")
         assert "n’a pas été vérifié" in await page.inner_text("#always-number-wrong")
         await page.screenshot(path=screenshots / f"unproven.fr.{extension}.png", full_page=True)
+        await looks_well(page, scripts)
         await page.click("#always .prove button")
         await page.wait_for_url("**/forwarding/always/prove?*")
         on_mobile = await theirs.rings()
@@ -48,6 +52,7 @@ async def test_from_the_refusal_to_the_call(
         await page.click("main p a")  # how is the call going?
         assert await page.get_attribute("#progress", "data-state") == "said"
         code = code_in(played)[:5]
+        await looks_well(page, scripts)
         await page.screenshot(path=screenshots / f"prove.fr.{extension}.png", full_page=True)
 
         await page.fill("#code", f"{(int(code) + 1) % 100000:05}")
@@ -68,3 +73,15 @@ async def test_from_the_refusal_to_the_call(
     (one,) = await company.store.proven.all(extension)
     assert (one.number, one.proven_by) == (f"+33{mobile[1:]}", f"portal:{extension}")
     await company.store.proven.remove(extension, one.number, by="test", at=one.proven_at)
+
+
+async def looks_well(page: Page, scripts: bool) -> None:
+    """Nothing sticks out of its card, and nothing keeps anybody out."""
+    out = await page.evaluate(
+        """() => [...document.querySelectorAll(".card")].filter((e) => e.scrollWidth > e.clientWidth).length"""
+    )
+    assert out == 0
+    if not scripts:  # axe is one
+        return
+    found = (await Axe().run(page)).response["violations"]
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
