@@ -32,7 +32,7 @@ from comunik_pbx.calls.kept_ends import KeptEnds
 from comunik_pbx.calls.publishing import Publisher
 from comunik_pbx.calls.record_writer import RecordWriter
 from comunik_pbx.calls.records import CallRecord, Records
-from comunik_pbx.calls.snapshot import Snapshot
+from comunik_pbx.calls.snapshot import Permitted, Snapshot
 from comunik_pbx.config import Config, ConfigError, Problem
 from comunik_pbx.forwarding.rules import effective
 from comunik_pbx.logs import write_logs
@@ -129,6 +129,7 @@ class Service:
         self._snapshot = Snapshot(config.directory, config.default_rules)
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
+        self._permitted = Permitted()
         self._new_targets = 0
         self._told_targets: set[NewTarget] = set()
         self._hears = asyncio.Event()
@@ -283,8 +284,8 @@ class Service:
         config, before = self._config, self._snapshot.rules
         written = await self._store.rules_written()
         rules = effective(config.default_rules, await self._store.rules())
-        directory = config.directory.allowing(await self._store.allow_list.enabled())
-        self._snapshot = Snapshot(directory.proving(await self._store.proven.by_extension()), rules)
+        allowed, proven = await self._store.allow_list.enabled(), await self._store.proven.by_extension()
+        self._snapshot = Snapshot(self._permitted.directory(config.directory, allowed, proven), rules)
         self._publisher.changed()
         changed = sorted(e for e in before.keys() | rules.keys() if before.get(e) != rules.get(e))
         log.info("rules in force", changes=written, extensions=" ".join(changed))
