@@ -18,6 +18,7 @@ from comunik_pbx.store.accounts import fingerprint
 from tests.pbx import PBX
 from tests.stories.company import CUSTOMER, MOBILE, Company, setting, told
 from tests.stories.test_what_the_voicemail_says import Played
+from tests.stories.test_who_forwarded_is_on_the_bill import USERFIELD, cdrs
 
 pytestmark = PBX
 
@@ -94,6 +95,7 @@ async def called(api: Api, phones: Phones) -> IncomingCall:
 
 async def test_called_heard_typed_then_forwarded(alice: Api, company: Company, phones: Phones) -> None:
     assert await alice.refused("PUT", "/rules/external", {"to": MOBILE}) == "unproven"
+    bills = len(cdrs(company.sandbox))
     on_mobile = await called(alice, phones)
     assert on_mobile.caller == DID, "our own number, that the person recognises"
     await on_mobile.hears_speech()
@@ -104,6 +106,7 @@ async def test_called_heard_typed_then_forwarded(alice: Api, company: Company, p
     await alice.until("said")
     await on_mobile.hears_speech()
     assert (await on_mobile.ended(within=40)).by_far_end
+    assert [row[USERFIELD] for row in cdrs(company.sandbox)[bills:]] == ["proof-for:101"]
     twice = code_in(played)
     code, again = twice[:5], twice[5:]
     assert code == again, twice
