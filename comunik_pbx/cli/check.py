@@ -46,11 +46,11 @@ async def check(
 
 async def _unproven(config: "Config") -> list[str]:
     """Rules that are on and are not followed, because nobody has proven their numbers (forwarding.prove_numbers)."""
+    if config.directory.proven is None or not store_exists(config):
+        return []
     from comunik_pbx.cli.number import unproven_rules  # noqa: PLC0415
     from comunik_pbx.store import StoreError  # noqa: PLC0415
 
-    if config.directory.proven is None or not store_exists(config):
-        return []
     try:
         async with opened(config) as store:
             directory = config.directory.allowing(await store.allow_list.enabled())
