@@ -304,8 +304,11 @@ class Service:
             )
             self._new_targets += 1
         self._told_targets = set(targets)  # should the store not take it, they are not said at each change
-        if targets:
-            await self._store.told_targets(targets)
+        try:
+            if targets:
+                await self._store.told_targets(targets)
+        except StoreError as error:
+            log.warning("new outside targets may be told again after a restart", why=str(error))
 
     async def _reload_on_hangup(self) -> None:
         try:

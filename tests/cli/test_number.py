@@ -66,6 +66,14 @@ def test_rules_from_before_are_vouched_for_at_once(main: Path, run: Run) -> None
     assert "note" not in run("check").good
 
 
+def test_rules_vouched_for_before_it_is_turned_on_go_on(main: Path, run: Run) -> None:
+    run("rules", "set", "101", "always", "--to", MOBILE)
+    assert run("number", "prove", "--rules").out == "cli:nadia vouches for 2 numbers more\n"  # 102's default too
+    text = main.read_text()
+    main.write_text(text.replace("[forwarding]\n", "[forwarding]\nprove_numbers = true\n"))
+    assert explained(run) == [MOBILE, MOBILE]
+
+
 def test_import_and_on_vouch_too(proving: Path, run: Run) -> None:
     exported = json.dumps({"rules": [{"extension": "103", "kind": "always", "to": f"number {MOBILE}"}]})
     run("rules", "import", "-", stdin=exported)
