@@ -293,7 +293,7 @@ class Service:
     async def _tell_new_targets(self) -> None:
         """Say in the log, where an admin's monitoring may react, where calls are sent that never went there before."""
         for target in (targets := await self._store.untold_targets()):
-            if target in self._told_targets or self._config.directory.called(target.number) is not None:
+            if target in self._told_targets or self._snapshot.directory.called(target.number) is not None:
                 continue
             log.warning(
                 "new outside target",
