@@ -5,16 +5,19 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from comunik_pbx.accounts.account import ProvenNumber
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import AsteriskError
 from comunik_pbx.calls.dialling import Dialling, NoPhone
+from comunik_pbx.calls.proving import Proving, proving
 from comunik_pbx.calls.records import Records
 from comunik_pbx.calls.snapshot import SnapshotSource
+from comunik_pbx.calls.usage import ForwardUsage
 from comunik_pbx.config import Config
 from comunik_pbx.forwarding.directory import Directory, Extension
 from comunik_pbx.forwarding.plan import Usage
 from comunik_pbx.forwarding.refusals import Refusal
-from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind, Rules, effective
+from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind, Rules, ToNumber, effective
 from comunik_pbx.forwarding.saving import refusal_to_save
 from comunik_pbx.store import CallRow, Change, Store
 from comunik_pbx.web.app import portal
@@ -43,6 +46,16 @@ class PortalRules:
         """The company as the newest configuration says."""
         return self._snapshot().directory
 
+    @property
+    def snapshot(self) -> SnapshotSource:
+        """Where decisions are taken from."""
+        return self._snapshot
+
+    @property
+    def calls_outside(self) -> ForwardUsage:
+        """Where calls to outside are counted."""
+        return self._records.usage
+
     def usage(self, now: datetime) -> Mapping[str, Usage]:
         """Forwarded calls to outside, by extension."""
         return self._records.usage.at(now)
@@ -59,15 +72,19 @@ class PortalRules:
         """The rules as the next call meets them."""
         return self._snapshot().rules
 
-    async def save(self, rule: Rule, *, by: str) -> Refusal | None:
+    async def save(self, rule: Rule, *, by: str, vouched: bool = False) -> Refusal | None:
         """Set a rule, or say why not."""
         rules = effective(self._config().default_rules, await self._store.rules())
-        if refusal := refusal_to_save(rule, self.directory(), rules):
+        directory = self.directory().trusting() if vouched else self.directory()
+        if refusal := refusal_to_save(rule, directory, rules):
             return refusal
+        await self._vouch(rule, by, vouched)
         await self._put(rule, by)
         return None
 
-    async def switch(self, extension: str, kind: RuleKind, enabled: bool, *, by: str) -> Refusal | None:
+    async def switch(
+        self, extension: str, kind: RuleKind, enabled: bool, *, by: str, vouched: bool = False
+    ) -> Refusal | None:
         """Switch a rule on or off; a default of the configuration becomes the user's own."""
         stored = await self._store.rules()
         rules = effective(self._config().default_rules, stored)
@@ -75,8 +92,10 @@ class PortalRules:
         if present is None:
             raise KeyError(f"{extension}/{kind}")
         wanted = msgspec.structs.replace(present, enabled=enabled, locked=False)
-        if (enabled or present.locked) and (refusal := refusal_to_save(wanted, self.directory(), rules)):
+        directory = self.directory().trusting() if vouched else self.directory()
+        if (enabled or present.locked) and (refusal := refusal_to_save(wanted, directory, rules)):
             return refusal
+        await self._vouch(wanted, by, vouched and enabled)
         if getattr(stored.get(extension, ExtensionRules()), kind) is None:
             await self._put(wanted, by)
         else:
@@ -106,6 +125,21 @@ class PortalRules:
     async def calls(self, limit: int = 50, extension: str | None = None) -> list[CallRow]:
         """The newest calls first."""
         return await self._store.calls(limit, extension)
+
+    async def proven(self, extension: str) -> list[ProvenNumber]:
+        """The outside numbers that an extension has proven."""
+        return await self._store.proven.all(extension)
+
+    async def prove(self, extension: str, number: str, by: str) -> None:
+        """Keep a number as proven."""
+        await self._store.proven.add([(extension, number)], by=by, at=datetime.now(UTC))
+        await self._take_over()
+
+    async def _vouch(self, rule: Rule, by: str, vouched: bool) -> None:
+        directory = self.directory()
+        outside = isinstance(rule.to, ToNumber) and directory.called(rule.to.number) is None
+        if vouched and directory.proven is not None and outside:
+            await self._store.proven.add([(rule.extension, str(rule.to))], by=by, at=datetime.now(UTC))
 
     async def _put(self, rule: Rule, by: str) -> None:
         await self._store.set_rule(
@@ -151,17 +185,43 @@ class PortalPhone:
             raise Unavailable(str(error)) from error
 
 
+class PortalProofs:
+    """Proofs of outside numbers."""
+
+    def __init__(self, proving: Proving, rules: PortalRules) -> None:
+        self._proving = proving
+        self._rules = rules
+
+    async def proven(self, extension: str) -> list[ProvenNumber]:
+        """What an extension has proven so far."""
+        return await self._rules.proven(extension)
+
+    def call(self, extension: Extension, number: str, *, by: str) -> Refusal | None:
+        """Have a number called."""
+        return self._proving.call(extension, number, by)
+
+    def progress(self, extension: str, number: str) -> str | None:
+        """How that goes."""
+        return self._proving.progress(extension, number)
+
+    async def confirm(self, extension: str, number: str, code: str, *, by: str) -> Refusal | None:
+        """Take the code that was heard."""
+        return await self._proving.confirm(extension, number, code, by)
+
+
 async def serve_portal(config: Config, rules: PortalRules, store: Store, ari: AriClient) -> None:
     """Offer the portal until cancelled, where the configuration says."""
     assert config.portal.listen is not None  # noqa: S101
-    needs = Needs(
-        accounts=store.accounts,
-        rules=rules,
-        calls=rules,
-        numbers=store.allow_list,
-        phone=PortalPhone(Dialling(ari, config.portal.dial_context)) if config.portal.dial_context else None,
-        clock=lambda: datetime.now(UTC),
-        language=config.language,
-        url=config.portal.url,
-    )
-    await serve(portal(needs), config.portal.listen, config.portal.trusted_proxies)
+    async with proving(ari, rules.snapshot, rules.calls_outside, rules.prove) as proofs:
+        needs = Needs(
+            accounts=store.accounts,
+            rules=rules,
+            calls=rules,
+            numbers=store.allow_list,
+            phone=PortalPhone(Dialling(ari, config.portal.dial_context)) if config.portal.dial_context else None,
+            proofs=PortalProofs(proofs, rules),
+            clock=lambda: datetime.now(UTC),
+            language=config.language,
+            url=config.portal.url,
+        )
+        await serve(portal(needs), config.portal.listen, config.portal.trusted_proxies)

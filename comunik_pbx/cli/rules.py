@@ -138,7 +138,7 @@ async def clear(
         default = of_kind(loaded.default_rules, extension, kind)
         if default is not None and not default.locked:
             without = _with(effective(loaded.default_rules, stored), default)
-            if refusal := refusal_to_save(default, loaded.directory, without):
+            if refusal := refusal_to_save(default, loaded.directory.trusting(), without):
                 raise _refused(refusal, loaded)
         await store.clear_rule(extension, kind, by=by or _who())
         await _print_now(extension, kind, store, loaded, json)
@@ -191,10 +191,11 @@ async def import_(
         for place, rule in wanted:
             locked = of_kind(in_force, rule.extension, rule.kind)
             graph = in_force if locked is not None and locked.locked else after
-            if refusal := refusal_to_save(rule, loaded.directory, graph):
+            if refusal := refusal_to_save(rule, loaded.directory.trusting(), graph):
                 problems.append(f"{place}: {_words(refusal, loaded)}")
         if problems:
             raise Refused("\n".join([*problems, f"nothing was imported ({len(problems)} refused)"]))
+        await _vouch([rule for _, rule in wanted], store, loaded, by)
         await store.set_rules([rule for _, rule in wanted], by=by or _who())
     typer.echo(f"{len(wanted)} rule{'s' if len(wanted) != 1 else ''} imported")
 
@@ -273,9 +274,24 @@ def _rings(kind: RuleKind, asked: int | None, before: Rule | None, config: "Conf
 
 
 async def _save(rule: Rule, in_force: Rules, store: "Store", config: "Config", by: str | None) -> None:
-    if refusal := refusal_to_save(rule, config.directory, in_force):
+    if refusal := refusal_to_save(rule, config.directory.trusting(), in_force):
         raise _refused(refusal, config)
+    await _vouch([rule], store, config, by)
     await _put(store, rule, by)
+
+
+async def _vouch(wanted: list[Rule], store: "Store", config: "Config", by: str | None) -> None:
+    """Who may use this command is an administrator: the outside numbers he sets need no other proof."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    directory = config.directory
+    if directory.proven is not None:
+        outside = [
+            (rule.extension, rule.to.number)
+            for rule in wanted
+            if isinstance(rule.to, ToNumber) and directory.called(rule.to.number) is None
+        ]
+        await store.proven.add(outside, by=by or _who(), at=datetime.now(UTC))
 
 
 async def _put(store: "Store", rule: Rule, by: str | None) -> None:
@@ -301,9 +317,11 @@ async def _switch(
             _known(extension, config)
             raise Refused(f"extension {extension} has no {kind} rule; set one: rules set {extension} {kind} --to …")
         wanted = msgspec.structs.replace(rule, enabled=enabled, locked=False)
-        refusal = refusal_to_save(wanted, config.directory, in_force) if enabled or rule.locked else None
-        if refusal:
+        checked = enabled or rule.locked
+        if checked and (refusal := refusal_to_save(wanted, config.directory.trusting(), in_force)):
             raise _refused(refusal, config)
+        if enabled:
+            await _vouch([wanted], store, config, by)
         if of_kind(stored, extension, kind) is None:  # a default of the configuration: the user's own takes its place
             await _put(store, wanted, by)
         else:

@@ -96,6 +96,16 @@ Rules = Mapping[str, ExtensionRules]
 """The rules in force, by extension number; an extension without rules may be missing."""
 
 
+def outside_numbers(rules: Rules) -> dict[str, frozenset[str]]:
+    """The outside numbers that rules lead to, by extension; also of rules that are off."""
+    found = {}
+    for extension, its in rules.items():
+        to = (rule.to for rule in (its.always, its.internal, its.external) if rule is not None)
+        if numbers := frozenset(one.number for one in to if isinstance(one, ToNumber)):
+            found[extension] = numbers
+    return found
+
+
 def effective(defaults: Rules, stored: Rules) -> Rules:
     """The rules in force: a user's own rule wins over the configuration's default unless that is locked."""
     merged: dict[str, ExtensionRules] = dict(defaults)

@@ -18,13 +18,14 @@ from comunik_pbx.store.errors import (
     StoreUnwritable,
     StoreUrlInvalid,
 )
-from comunik_pbx.store.rows import CallRow, Change, Service
+from comunik_pbx.store.rows import CallRow, Change, NewTarget, Service
 from comunik_pbx.store.store import CALLS_KEPT, Store
 
 __all__ = [
     "CALLS_KEPT",
     "CallRow",
     "Change",
+    "NewTarget",
     "RuleMissing",
     "Service",
     "Store",

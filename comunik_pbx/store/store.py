@@ -20,7 +20,8 @@ from comunik_pbx.store.accounts import Accounts
 from comunik_pbx.store.allow_list import AllowList
 from comunik_pbx.store.errors import StoreRefused, translated
 from comunik_pbx.store.migrate import migrate, up_to_date
-from comunik_pbx.store.rows import UNREADABLE, CallRow, Change, Service, plain
+from comunik_pbx.store.proven import ProvenNumbers
+from comunik_pbx.store.rows import UNREADABLE, CallRow, Change, NewTarget, Service, plain
 from comunik_pbx.store.sqlite import commits, create, engine_for, path_of, transaction, use_wal
 from comunik_pbx.store.tables import changes, service
 
@@ -45,6 +46,7 @@ class Store:
         self._readers = engine.execution_options(reading=True)
         self.accounts = Accounts(self._write, self._read)
         self.allow_list = AllowList(self._write, self._read)
+        self.proven = ProvenNumbers(self._write, self._read)
 
     @classmethod
     async def open(cls, url: str, lock_seconds: float = 5.0) -> "Store":
@@ -147,6 +149,14 @@ class Store:
     async def history(self, extension: str | None = None, limit: int = 50) -> list[Change]:
         """Who changed which rule when, newest first."""
         return await self._read(lambda c: rule_changes.read_history(c, extension, limit))
+
+    async def untold_targets(self) -> list[NewTarget]:
+        """Outside numbers that extensions had never forwarded to before, of which nobody was told yet."""
+        return await self._read(rule_changes.untold_targets)
+
+    async def told_targets(self, targets: Sequence[NewTarget]) -> None:
+        """Remember that somebody was told."""
+        await self._write(lambda c: rule_changes.told_targets(c, targets))
 
     async def rules_written(self) -> int:
         """How often rules have been changed so far, by anybody."""

@@ -103,7 +103,7 @@ def call_line(call: CallLine, directory: Directory, who: Admin) -> dict[str, Any
     }
 
 
-def change_line(change: RuleChange, who: Admin) -> dict[str, str]:
+def change_line(change: RuleChange, who: Admin) -> dict[str, Any]:
     """A line of the rules' history, in words."""
     return {
         "extension": change.extension,
@@ -112,6 +112,7 @@ def change_line(change: RuleChange, who: Admin) -> dict[str, str]:
         "by": change.changed_by,
         "before": _written(change.before, who),
         "after": _written(change.after, who),
+        "new": change.new_target,
     }
 
 

@@ -17,6 +17,7 @@ from comunik_pbx.web import (
     keypad,
     preferences,
     profile,
+    proving,
     security,
     sign_in,
 )
@@ -31,6 +32,7 @@ PAGES = (
     home,
     sign_in,
     help,
+    proving,
     forwarding,
     keypad,
     profile,

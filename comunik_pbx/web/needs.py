@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from comunik_pbx.accounts.account import Account, AllowedNumber, AuditEntry, Profile, Session, Theme, Token
+from comunik_pbx.accounts.account import (
+    Account,
+    AllowedNumber,
+    AuditEntry,
+    Profile,
+    ProvenNumber,
+    Session,
+    Theme,
+    Token,
+)
 from comunik_pbx.accounts.sign_in_limits import SignInLimits
 from comunik_pbx.forwarding.directory import Directory, Extension
 from comunik_pbx.forwarding.plan import Usage
@@ -69,6 +78,9 @@ class RuleChange(Protocol):
     def before(self) -> dict[str, Any] | None: ...  # noqa: D102
     @property
     def after(self) -> dict[str, Any] | None: ...  # noqa: D102
+    @property
+    def new_target(self) -> bool:
+        """It leads to an outside number that the extension had never forwarded to before."""
 
 
 class RuleBook(Protocol):
@@ -83,10 +95,12 @@ class RuleBook(Protocol):
     async def in_force(self) -> Rules:
         """The users' rules and the configuration's defaults, as the next call meets them."""
 
-    async def save(self, rule: Rule, *, by: str) -> Refusal | None:
-        """Set a rule, or say why not."""
+    async def save(self, rule: Rule, *, by: str, vouched: bool = False) -> Refusal | None:
+        """Set a rule, or say why not. `vouched` by an administrator, an outside number needs no other proof."""
 
-    async def switch(self, extension: str, kind: RuleKind, enabled: bool, *, by: str) -> Refusal | None:
+    async def switch(
+        self, extension: str, kind: RuleKind, enabled: bool, *, by: str, vouched: bool = False
+    ) -> Refusal | None:
         """Switch a rule on or off, keeping its number; or say why not. Raises KeyError if there is none."""
 
     async def clear(self, extension: str, kind: RuleKind, *, by: str) -> Refusal | None:
@@ -108,6 +122,22 @@ class NumberList(Protocol):
     async def all(self) -> list[AllowedNumber]: ...  # noqa: D102
     async def put(self, one: AllowedNumber) -> None: ...  # noqa: D102
     async def remove(self, number: str, *, by: str, at: datetime) -> bool: ...  # noqa: D102
+
+
+class NumberProofs(Protocol):
+    """Proofs that outside numbers (E.164) are their users' own, where the configuration asks for them."""
+
+    async def proven(self, extension: str) -> list[ProvenNumber]:
+        """What an extension has proven so far."""
+
+    def call(self, extension: Extension, number: str, *, by: str) -> Refusal | None:
+        """Have the system call a number and say a code there; or say why not."""
+
+    def progress(self, extension: str, number: str) -> str | None:
+        """How that goes: calling, ringing, asked, said, unanswered, unheard, failed; None if no code is awaited."""
+
+    async def confirm(self, extension: str, number: str, code: str, *, by: str) -> Refusal | None:
+        """Take the code that was heard; or say why not."""
 
 
 class CallLine(Protocol):
@@ -171,6 +201,7 @@ class Needs:
     numbers: NumberList
     clock: Callable[[], datetime]
     phone: Phone | None = None
+    proofs: NumberProofs | None = None
     language: str = "en"
     url: str = ""
     limits: SignInLimits = field(default_factory=SignInLimits)

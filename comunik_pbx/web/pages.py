@@ -38,6 +38,7 @@ MENU = [
 
 DONE = {
     "forwarding": N_("Your forwarding is changed. It is in force for the next call."),
+    "proven": N_("The number is verified and your forwarding is changed. It is in force for the next call."),
     "preferences": N_("Your preferences are saved."),
     "password": N_("Your password is changed. All other sessions have ended."),
     "sessions": N_("That session has ended."),

@@ -24,6 +24,8 @@ ACTIONS = {
     "token made": N_("API token made"),
     "token removed": N_("API token removed"),
     "number allowed": N_("Allowed numbers changed"),
+    "number proven": N_("Number verified"),
+    "proof removed": N_("Verification of a number removed"),
 }
 
 

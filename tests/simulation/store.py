@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from comunik_pbx.forwarding.rules import Rules
-from comunik_pbx.store import CallRow, StoreError
+from comunik_pbx.store import CallRow, NewTarget, StoreError
 from comunik_pbx.store.rows import Service
 from tests.simulation.loop import PROCESS
 
@@ -53,11 +53,16 @@ class SimulatedStore:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self.allow_list = self
+        self.proven = self
 
     async def enabled(self) -> tuple[str, ...]:
         """The numbers an administrator allows (`comunik_pbx.store.allow_list`): none here."""
         await self._takes()
         return ()
+
+    async def by_extension(self) -> dict[str, frozenset[str]]:
+        """The numbers that users have proven (`comunik_pbx.store.proven`): none here."""
+        return {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,6 +79,9 @@ class SimulatedStore:
         rules = self._disk.rules
         await self._takes()
         return rules
+
+    async def untold_targets(self) -> list[NewTarget]:
+        return []
 
     async def rules_written(self) -> int:
         return 0

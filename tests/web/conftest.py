@@ -64,7 +64,14 @@ async def site_of(directory: Path, company: str = GOOD) -> AsyncIterator[Site]:
         async def take_over() -> None:
             nonlocal snapshot
             directory = config.directory.allowing(await store.allow_list.enabled())
+            directory = directory.proving(await store.proven.by_extension())
             snapshot = Snapshot(directory, effective(config.default_rules, await store.rules()))
+
+        async def ask_for_proofs() -> None:
+            nonlocal config
+            text = company.replace("[forwarding]\n", "[forwarding]\nprove_numbers = true\n")
+            config = configuration.load(write(directory, text + '[portal]\nlisten = "127.0.0.1:8080"\n'))
+            await take_over()
 
         rules = PortalRules(store, lambda: config, lambda: snapshot, Records(Nowhere(), lambda: snapshot), take_over)
         phone = APhone()
@@ -80,5 +87,6 @@ async def site_of(directory: Path, company: str = GOOD) -> AsyncIterator[Site]:
         )
         made.app = portal(needs)
         made.take_over = take_over
+        made.ask_for_proofs = ask_for_proofs
         made.later = timedelta(0)
         yield made

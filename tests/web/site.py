@@ -46,6 +46,7 @@ class Site:
         self.app = FastAPI()
         self.later = timedelta(0)
         self.take_over: Callable[[], Awaitable[None]]  # as the service does when the store changes
+        self.ask_for_proofs: Callable[[], Awaitable[None]]  # from now on, as by a reload
 
     def client(self, address: str = "192.0.2.1", language: str = "en") -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.app, client=(address, 50000))

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from comunik_pbx.web.api import calls, company, problems, profile, rules
+from comunik_pbx.web.api import calls, company, problems, profile, proofs, rules
 from comunik_pbx.web.needs import Needs, Unavailable
 
 ABOUT = """Everything the portal's pages do, for programs.
@@ -45,6 +45,6 @@ def api(needs: Needs) -> FastAPI:
         },
     )
     app.state.needs = needs
-    for part in (rules, profile, calls, company):
+    for part in (rules, proofs, profile, calls, company):
         app.include_router(part.router)
     return app

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from comunik_pbx.accounts.account import Role
 from comunik_pbx.forwarding.call import Call
 from comunik_pbx.forwarding.explain import as_json
 from comunik_pbx.forwarding.plan import plan
@@ -82,7 +83,7 @@ async def set_rule(kind: RuleKind, wanted: RuleIn, who: Caller = allowed("rules:
         until=wanted.until,
         enabled=wanted.enabled,
     )
-    if refusal := await who.needs.rules.save(rule, by=who.by):
+    if refusal := await who.needs.rules.save(rule, by=who.by, vouched=who.account.role is Role.ADMIN):
         raise refused(refusal, who.language)
     return await _now(kind, who)
 
@@ -91,7 +92,8 @@ async def set_rule(kind: RuleKind, wanted: RuleIn, who: Caller = allowed("rules:
 async def switch(kind: RuleKind, wanted: Switch, who: Caller = allowed("rules:write")) -> RuleOut:
     """Switch a rule on or off; its number stays."""
     try:
-        refusal = await who.needs.rules.switch(who.extension.number, kind, wanted.enabled, by=who.by)
+        vouched = who.account.role is Role.ADMIN
+        refusal = await who.needs.rules.switch(who.extension.number, kind, wanted.enabled, by=who.by, vouched=vouched)
     except KeyError:
         raise Problem(404, who.text("There is no such rule")) from None
     if refusal:
@@ -114,7 +116,7 @@ async def clear(kind: RuleKind, who: Caller = allowed("rules:write")) -> None:
 async def history(
     limit: Annotated[int, Query(ge=1, le=500)] = 50, who: Caller = allowed("rules:read")
 ) -> list[dict[str, Any]]:
-    """Who changed which of one's rules when, newest first."""
+    """Who changed which of one's rules when, newest first; `new_target` if to an outside number never used before."""
     lines = await who.needs.rules.history(who.extension.number, limit)
     return [
         {
@@ -122,6 +124,7 @@ async def history(
             "action": line.action,
             "changed_by": line.changed_by,
             "changed_at": line.changed_at,
+            "new_target": line.new_target,
             "before": line.before,
             "after": line.after,
         }
