@@ -117,8 +117,7 @@ async def unproven_rules(config: "Config", *, off_too: bool = False) -> "list[Ru
     import msgspec  # noqa: PLC0415
 
     from comunik_pbx.cli.rules import each  # noqa: PLC0415
-    from comunik_pbx.forwarding.plan import destination  # noqa: PLC0415
-    from comunik_pbx.forwarding.refusals import Refusal, RefusalCode  # noqa: PLC0415
+    from comunik_pbx.forwarding.plan import unproven  # noqa: PLC0415
 
     directory = config.directory
     if directory.proven is None:
@@ -126,7 +125,6 @@ async def unproven_rules(config: "Config", *, off_too: bool = False) -> "list[Ru
     missing = []
     for rule in each(await rules_in_force(config)):
         extension = directory.extensions.get(rule.extension)
-        to = destination(rule, extension, directory) if extension is not None and (rule.enabled or off_too) else None
-        if isinstance(to, Refusal) and to.code is RefusalCode.UNPROVEN:
+        if extension is not None and (rule.enabled or off_too) and unproven(rule, extension, directory):
             missing.append(rule)
     return missing

@@ -388,6 +388,12 @@ def destination(rule: Rule, extension: Extension, directory: Directory) -> Exten
     return Refusal(RefusalCode.SELF, found.number) if found.number == extension.number else found
 
 
+def unproven(rule: Rule, extension: Extension, directory: Directory) -> bool:
+    """Whether nobody has proven the rule's outside number, so that calls do not go there (forwarding.prove_numbers)."""
+    found = None if directory.proven is None else destination(rule, extension, directory)
+    return isinstance(found, Refusal) and found.code is RefusalCode.UNPROVEN
+
+
 def used_up(extension: Extension, usage: Mapping[str, Usage]) -> Refusal | None:
     """Which limit of calls to outside this extension has reached, if any."""
     used = usage.get(extension.number, UNUSED)

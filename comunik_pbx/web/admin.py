@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from comunik_pbx.forwarding.directory import Directory, Extension
+from comunik_pbx.forwarding.plan import unproven
 from comunik_pbx.forwarding.reread import reason
 from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind
 from comunik_pbx.web import recent
@@ -126,18 +127,20 @@ def _row(extension: Extension, everybody: Mapping[str, ExtensionRules], who: Adm
         "number": extension.number,
         "name": extension.name,
         "did": [who.number(did) for did in extension.did],
-        "rules": {kind.value: _rule(getattr(mine, kind), who) for kind in RuleKind},
+        "rules": {kind.value: _rule(getattr(mine, kind), extension, who) for kind in RuleKind},
     }
 
 
-def _rule(rule: Rule | None, who: Admin) -> dict[str, Any] | None:
+def _rule(rule: Rule | None, extension: Extension, who: Admin) -> dict[str, Any] | None:
     if rule is None:
         return None
+    missing = unproven(rule, extension, who.needs.rules.directory())
     key = ("extensions", rule.extension, "forward", rule.kind.value)
     return {
         "to": destination(rule.to, who.needs.rules.directory(), who.text),
         "rings": "" if rule.kind is RuleKind.ALWAYS else ring_choice(rule.rings, who.needs.rules.directory(), who.text),
-        "acts": rule.enabled and not rule.expired(who.moment),
+        "acts": rule.enabled and not rule.expired(who.moment) and not missing,
+        "idle": who.text("not verified") if missing and rule.enabled else who.text("off"),
         "locked": rule.locked,
         "by": rule.changed_by,
         "from_file": who.needs.rules.file_of(*key) if rule.version == 0 else "",

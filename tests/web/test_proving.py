@@ -93,6 +93,9 @@ async def test_a_rule_from_before_is_not_said_to_be_in_force(site: Site, telepho
     assert "not verified" in page.text
     assert 'action="/forwarding/always/prove"' in page.text
     assert "has not been proven" in page.text  # the test of the page
+    boss = await site.signed_in("boss", role=Role.ADMIN)
+    for address in ("/admin", "/admin/extensions/101"):
+        assert (await boss.get(address)).text.count(">not verified</span>") == 1, address
     refused = await alice.post("/forwarding/always/on")
     assert refused.status_code == 422
     assert (await alice.post("/forwarding/always/off")).status_code == 303
