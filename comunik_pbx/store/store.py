@@ -14,10 +14,12 @@ from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from comunik_pbx.forwarding.rules import Destination, ExtensionRules, Rule, RuleKind
+from comunik_pbx.forwarding.directory import Directory
+from comunik_pbx.forwarding.rules import Destination, ExtensionRules, Rule, RuleKind, Rules
 from comunik_pbx.store import call_log, rule_changes
 from comunik_pbx.store.accounts import Accounts
 from comunik_pbx.store.allow_list import AllowList
+from comunik_pbx.store.checked_rules import CheckedRules
 from comunik_pbx.store.errors import StoreRefused, translated
 from comunik_pbx.store.migrate import migrate, up_to_date
 from comunik_pbx.store.rows import UNREADABLE, CallRow, Change, Service, plain
@@ -91,6 +93,10 @@ class Store:
         self.complaints = tuple(complaints)
         return rules
 
+    def checked(self, directory: Directory, defaults: Rules) -> CheckedRules:
+        """Changes of rules, checked as they are written; `defaults` are the configuration's rules."""
+        return CheckedRules(self._write, directory, defaults)
+
     async def set_rule(
         self,
         extension: str,
@@ -105,8 +111,8 @@ class Store:
     ) -> Rule:
         """Set a rule, whatever was there. `rings` 0 to 12; `until` aware; `by` who asks, `at` when (now).
 
-        Whether the destination may be dialled is the caller's to check. Raises StoreRefused for an impossible
-        rule.
+        Whether the destination may be dialled is the caller's to know, or `checked`'s. Raises StoreRefused for an
+        impossible rule.
         """
         wanted = Rule(
             extension=extension,

@@ -1,7 +1,7 @@
 """The portal on a real store, asked as a browser asks, without a network."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,7 @@ from comunik_pbx.store import Store
 from comunik_pbx.web.app import portal
 from comunik_pbx.web.needs import Needs, PhoneMissing
 from tests.config.company import GOOD, write
-from tests.web.site import Site
-
-NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+from tests.web.site import NOW, Site
 
 
 class Nowhere:

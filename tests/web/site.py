@@ -14,6 +14,7 @@ from comunik_pbx.store.accounts import fingerprint
 
 PASSWORD = "correcte cheval pile agrafe"
 BASE = "http://portal.test"
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 class Visitor:
@@ -55,7 +56,7 @@ class Site:
         return Visitor(self.client(address, language))
 
     async def invite(self, name: str, role: Role = Role.USER, secret: str = "s" * 43) -> str:
-        now = datetime.now(UTC)
+        now = NOW
         await self.store.accounts.invite(name, role, secret, now + timedelta(days=7), by="test", at=now)
         return f"/invitation/{secret}"
 
@@ -71,7 +72,7 @@ class Site:
 
     async def token(self, account: str, *scopes: str, role: Role = Role.USER, days: int | None = None) -> str:
         """A token of the API, of an account made if need be."""
-        now = datetime.now(UTC)
+        now = NOW
         if await self.store.accounts.account(account) is None:
             await self.invite(account, role, secret=f"{account:x<43}")
         secret = f"cpbx_{account}_{'_'.join(scopes)}"
