@@ -13,7 +13,7 @@ from comunik_pbx.forwarding.directory import Directory, Extension
 from comunik_pbx.forwarding.plan import Usage
 from comunik_pbx.forwarding.refusals import Refusal
 from comunik_pbx.forwarding.rules import Rule, RuleKind, Rules
-from comunik_pbx.store import CallRow, Change, Store
+from comunik_pbx.store import CallRow, Change, Store, StoreError
 from comunik_pbx.store.checked_rules import CheckedRules
 from comunik_pbx.web.app import portal
 from comunik_pbx.web.needs import Needs, PhoneMissing, Unavailable
@@ -127,5 +127,6 @@ async def serve_portal(config: Config, rules: PortalRules, store: Store, ari: Ar
         clock=lambda: datetime.now(UTC),
         language=config.language,
         url=config.portal.url,
+        failures=(StoreError,),
     )
     await serve(portal(needs), config.portal.listen, config.portal.trusted_proxies)

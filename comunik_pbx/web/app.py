@@ -1,5 +1,6 @@
 """The portal's application: every route, and what is said when something is wrong."""
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
@@ -11,6 +12,8 @@ from comunik_pbx.web.api.app import api
 from comunik_pbx.web.needs import Needs, Unavailable
 from comunik_pbx.web.pages import STATIC, Away, NotAllowed, NotFound, Visitor, static_version
 from comunik_pbx.web.protection import Protection
+
+log = structlog.get_logger(__name__)
 
 PAGES = (home, sign_in, forwarding, keypad, profile, preferences, security, admin, admin_numbers)
 
@@ -29,7 +32,8 @@ def portal(needs: Needs) -> FastAPI:
     """The whole portal, an ASGI application."""
     app = FastAPI(
         title="comunik-pbx",
-        middleware=[Middleware(Protection)],
+        middleware=[Middleware(Protection, needs.language)],
+        redirect_slashes=False,  # such a redirect would name the host that the request named
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -37,7 +41,7 @@ def portal(needs: Needs) -> FastAPI:
             Away: _away,
             NotAllowed: _not_allowed,
             NotFound: _not_found,
-            Unavailable: _unavailable,
+            **dict.fromkeys((Unavailable, *needs.failures), _unavailable),
             HTTPException: _http,
         },
     )
@@ -64,7 +68,8 @@ async def _not_found(request: Request, _: Exception) -> Response:
     return who.show("wrong.html", 404, wrong=who.text("There is no such page."))
 
 
-async def _unavailable(request: Request, _: Exception) -> Response:
+async def _unavailable(request: Request, error: Exception) -> Response:
+    log.error("the portal could not do what it was asked", path=request.url.path, why=str(error))
     who = Visitor(request, request.app.state.needs)
     wrong = who.text("This cannot be done at the moment; nothing was changed. Please try again.")
     return who.show("wrong.html", 503, wrong=wrong)

@@ -12,7 +12,7 @@ from comunik_pbx.calls.snapshot import Snapshot
 from comunik_pbx.forwarding.directory import Extension
 from comunik_pbx.forwarding.rules import effective
 from comunik_pbx.portal import PortalRules
-from comunik_pbx.store import Store
+from comunik_pbx.store import Store, StoreError
 from comunik_pbx.web.app import portal
 from comunik_pbx.web.needs import Needs, PhoneMissing
 from tests.config.company import GOOD, write
@@ -67,6 +67,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
             clock=lambda: NOW + made.later,
             phone=phone,
             language=config.language,
+            failures=(StoreError,),
         )
         made.app = portal(needs)
         made.take_over = take_over

@@ -29,7 +29,9 @@ class Visitor:
 
     async def post(self, path: str, files: Any = None, **fields: str) -> httpx.Response:
         data = {"csrf": self.csrf, **fields}
-        answer = await self.client.post(path, data=data, files=files, headers={"origin": BASE})
+        answer = await self.client.post(
+            path, data=data, files=files, headers={"origin": str(self.client.base_url).rstrip("/")}
+        )
         return self._read(answer)
 
     def _read(self, answer: httpx.Response) -> httpx.Response:
@@ -48,12 +50,17 @@ class Site:
         self.later = timedelta(0)
         self.take_over: Callable[[], Awaitable[None]]  # as the service does when the store changes
 
+    def now(self) -> datetime:
+        return NOW + self.later
+
     def client(self, address: str = "192.0.2.1", language: str = "en") -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.app, client=(address, 50000))
         return httpx.AsyncClient(transport=transport, base_url=BASE, headers={"accept-language": language})
 
-    def visitor(self, address: str = "192.0.2.1", language: str = "en") -> Visitor:
-        return Visitor(self.client(address, language))
+    def visitor(self, address: str = "192.0.2.1", language: str = "en", base: str = BASE) -> Visitor:
+        client = self.client(address, language)
+        client.base_url = httpx.URL(base)
+        return Visitor(client)
 
     async def invite(self, name: str, role: Role = Role.USER, secret: str = "s" * 43) -> str:
         now = NOW

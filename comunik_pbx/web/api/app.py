@@ -36,12 +36,14 @@ def api(needs: Needs) -> FastAPI:
         description=ABOUT,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         responses=_ERRORS,  # type: ignore[arg-type]
         exception_handlers={
             problems.Problem: problems.on_problem,
-            Unavailable: problems.on_unavailable,
+            **dict.fromkeys((Unavailable, *needs.failures), problems.on_unavailable),
             RequestValidationError: problems.on_invalid,
             HTTPException: problems.on_http,
+            Exception: problems.on_fault,
         },
     )
     app.state.needs = needs

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -11,6 +12,8 @@ from starlette.exceptions import HTTPException
 from comunik_pbx.forwarding.refusals import Refusal
 from comunik_pbx.web.languages import LANGUAGES, gettext, preferred
 from comunik_pbx.web.needs import Needs
+
+log = structlog.get_logger(__name__)
 
 PROBLEM = {
     "type": "object",
@@ -74,11 +77,18 @@ async def on_problem(_: Request, error: Exception) -> Response:
     return answer(error)
 
 
-async def on_unavailable(request: Request, _: Exception) -> Response:
+async def on_unavailable(request: Request, error: Exception) -> Response:
     """The store or Asterisk is away."""
+    log.error("the API could not do what it was asked", path=request.url.path, why=str(error))
     text = gettext(language_of(request))
     detail = text("This cannot be done at the moment; nothing was changed. Please try again.")
     return answer(Problem(503, text("Not available"), detail))
+
+
+async def on_fault(request: Request, _: Exception) -> Response:
+    """What nobody expected; `web.protection` logs it."""
+    text = gettext(language_of(request))
+    return answer(Problem(500, text("Something went wrong here, by no fault of yours. It has been noted.")))
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:
