@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from starlette.routing import Mount
+from structlog.testing import capture_logs
 
 from comunik_pbx.store import StoreFull
 from comunik_pbx.web import protection, serving
@@ -76,7 +77,9 @@ async def test_a_fault_of_ours_says_so_and_nothing_more(site: Site, path: str) -
     )
     assert isinstance(app, FastAPI)
     app.add_api_route("/broken", broken)
-    answer = await site.client(language="fr").get(path)
+    with capture_logs() as logs:
+        answer = await site.client(language="fr").get(path)
+    assert [(line["event"], line["exc_info"]) for line in logs] == [("a fault of the portal", True)]
     assert answer.status_code == 500
     assert "Une erreur s’est produite ici" in answer.text
     assert "secret" not in answer.text

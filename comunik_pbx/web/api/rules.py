@@ -1,7 +1,7 @@
 """One's rules: read, set, switch, forget; and where a call would go."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -14,7 +14,9 @@ from comunik_pbx.forwarding.rules import MAX_RINGS, ExtensionRules, Rule, RuleKi
 from comunik_pbx.forwarding.saving import read_destination
 from comunik_pbx.web.api.caller import Caller, allowed
 from comunik_pbx.web.api.problems import Problem, refused
+from comunik_pbx.web.api.shapes import Change, Reason, Step
 from comunik_pbx.web.forwarding import caller_of
+from comunik_pbx.web.showing import in_force
 
 router = APIRouter(tags=["rules"])
 
@@ -42,7 +44,10 @@ class Switch(BaseModel):
 
 
 class RuleOut(BaseModel):
-    """A rule in force. `source` is `user`, or `config` for a default of the configuration."""
+    """A rule in force. `source` is `user`, or `config` for a default of the configuration.
+
+    `words` is what it does now, as a sentence; empty if it is off or has ended.
+    """
 
     kind: RuleKind
     to: str
@@ -55,6 +60,17 @@ class RuleOut(BaseModel):
     version: int
     changed_by: str
     changed_at: datetime | None
+    words: str
+
+
+class Explained(BaseModel):
+    """Where a call would go: the steps in turn, and why each is there."""
+
+    caller: str
+    called: str
+    origin: str
+    steps: list[Step]
+    trace: list[Reason]
 
 
 @router.get("/rules")
@@ -111,34 +127,21 @@ async def clear(kind: RuleKind, who: Caller = allowed("rules:write")) -> None:
 
 
 @router.get("/rules/history")
-async def history(
-    limit: Annotated[int, Query(ge=1, le=500)] = 50, who: Caller = allowed("rules:read")
-) -> list[dict[str, Any]]:
+async def history(limit: Annotated[int, Query(ge=1, le=500)] = 50, who: Caller = allowed("rules:read")) -> list[Change]:
     """Who changed which of one's rules when, newest first."""
-    lines = await who.needs.rules.history(who.extension.number, limit)
-    return [
-        {
-            "kind": line.kind,
-            "action": line.action,
-            "changed_by": line.changed_by,
-            "changed_at": line.changed_at,
-            "before": line.before,
-            "after": line.after,
-        }
-        for line in lines
-    ]
+    return [Change.of(line) for line in await who.needs.rules.history(who.extension.number, limit)]
 
 
 @router.get("/explain")
 async def explain(
     caller: Annotated[str, Query(max_length=40, description="An extension, a number, or `anonymous`.")],
     who: Caller = allowed("rules:read"),
-) -> dict[str, Any]:
+) -> Explained:
     """Where a call to one's extension would go now, and why; as `comunik-pbx explain --json`."""
     directory = who.needs.rules.directory()
     call = Call(caller=caller_of(caller, directory), called=who.extension.number)
     decided = plan(call, directory, await who.needs.rules.in_force(), who.needs.clock().astimezone())
-    return as_json(call, decided, who.language)
+    return Explained(**as_json(call, decided, who.language))
 
 
 async def _now(kind: RuleKind, who: Caller) -> RuleOut:
@@ -150,6 +153,7 @@ async def _now(kind: RuleKind, who: Caller) -> RuleOut:
 
 
 def _out(rule: Rule, who: Caller) -> RuleOut:
+    acts = rule.enabled and not rule.expired(who.needs.clock())
     return RuleOut(
         kind=rule.kind,
         to=str(rule.to),
@@ -162,4 +166,5 @@ def _out(rule: Rule, who: Caller) -> RuleOut:
         version=rule.version,
         changed_by=rule.changed_by,
         changed_at=rule.changed_at,
+        words=in_force(rule, who.needs.rules.directory(), who.text) if acts else "",
     )
