@@ -1,6 +1,7 @@
 """The portal on a real store, asked as a browser asks, without a network."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -47,6 +48,13 @@ class APhone:
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """The company's portal, with nobody signed in."""
+    async with company_site(tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def company_site(tmp_path: Path) -> AsyncIterator[Site]:
+    """The same, for tests with a loop of their own."""
     config = configuration.load(write(tmp_path, GOOD + '[portal]\nlisten = "127.0.0.1:8080"\n'))
     async with await Store.open(config.store_url) as store:
         snapshot = Snapshot(config.directory, config.default_rules)

@@ -39,7 +39,7 @@ async def test_a_rule_from_nothing_to_nothing(site: Site) -> None:
     assert kinds == {"internal": "user", "external": "config"}
     assert (await client.ask("DELETE", "/rules/internal")).status_code == 204
     assert (await client.ask("DELETE", "/rules/internal")).status_code == 404
-    history = (await client.ask("GET", "/rules/history")).json()
+    history = (await client.ask("GET", "/history")).json()
     assert [line["action"] for line in history] == ["clear", "off", "set"]
 
 

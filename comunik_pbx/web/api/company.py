@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from comunik_pbx.accounts.account import AllowedNumber, Profile
 from comunik_pbx.forwarding import directory
@@ -190,7 +190,7 @@ class NumberIn(BaseModel):
 
     name: Annotated[str, Field(max_length=80)] = ""
     comment: Annotated[str, Field(max_length=200)] = ""
-    enabled: bool = True
+    enabled: StrictBool = True
 
 
 class NumberOut(NumberIn):

@@ -144,7 +144,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("patch", "/rules/{kind}"): Example(
         {**_RULE, "enabled": False, "words": ""}, {"enabled": False}, {"kind": "external"}
     ),
-    ("get", "/rules/history"): Example([_CHANGE], given={"limit": 20}),
+    ("get", "/history"): Example([_CHANGE], given={"limit": 20}),
     ("get", "/explain"): Example(
         {"caller": "+33140000000", "called": "101", "origin": "external", "steps": _STEPS, "trace": _TRACE},
         given={"caller": "01 40 00 00 00"},

@@ -1,5 +1,6 @@
 """Errors as application/problem+json (RFC 9457), in the caller's language."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -108,6 +109,14 @@ async def on_http(request: Request, error: Exception) -> Response:
     text = gettext(language_of(request))
     titles = {404: text("There is no such thing"), 405: text("Not this method"), 400: text("This cannot be read")}
     made = answer(Problem(error.status_code, titles.get(error.status_code, str(error.detail))), request)
-    for name, value in (error.headers or {}).items():
-        made.headers[name] = value
+    if error.status_code == 405:
+        made.headers["allow"] = ", ".join(_methods(request))
     return made
+
+
+def _methods(request: Request) -> list[str]:
+    """What may be asked of a path (RFC 9110 section 10.2.1): Starlette names the methods of one of its routes only."""
+    place = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    described: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    methods = (them for path, them in described.items() if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), place))
+    return sorted({method.upper() for them in methods for method in them})

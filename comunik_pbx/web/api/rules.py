@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from comunik_pbx.forwarding.call import Call
 from comunik_pbx.forwarding.explain import as_json
@@ -30,9 +30,9 @@ class RuleIn(BaseModel):
     )
 
     to: Annotated[str, Field(min_length=1, max_length=60, description="`voicemail`, an extension, or a number.")]
-    rings: Annotated[int, Field(ge=0, le=MAX_RINGS, description="Meaningless for always.")] = 0
+    rings: Annotated[StrictInt, Field(ge=0, le=MAX_RINGS, description="Meaningless for always.")] = 0
     until: Annotated[AwareDatetime | None, Field(description="From then on it no longer acts.")] = None
-    enabled: bool = True
+    enabled: StrictBool = True
 
 
 class Switch(BaseModel):
@@ -40,7 +40,7 @@ class Switch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": False}]})
 
-    enabled: bool
+    enabled: StrictBool
 
 
 class RuleOut(BaseModel):
@@ -126,7 +126,7 @@ async def clear(kind: RuleKind, who: Caller = allowed("rules:write")) -> None:
         raise refused(refusal, who.language)
 
 
-@router.get("/rules/history")
+@router.get("/history")
 async def history(limit: Annotated[int, Query(ge=1, le=500)] = 50, who: Caller = allowed("rules:read")) -> list[Change]:
     """Who changed which of one's rules when, newest first."""
     return [Change.of(line) for line in await who.needs.rules.history(who.extension.number, limit)]
