@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy import RowMapping, Table, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -158,14 +158,11 @@ class Accounts:
 
     async def session(self, session_id: str) -> tuple[Session, Account] | None:
         """Read a session and whose it is."""
+        query = select(sessions, accounts).join(accounts, accounts.c.name == sessions.c.account)
 
         async def body(connection: AsyncConnection) -> tuple[Session, Account] | None:
-            one = (await connection.execute(select(sessions).where(sessions.c.id == session_id))).mappings().first()
-            if one is None:
-                return None
-            query = select(accounts).where(accounts.c.name == one["account"])
-            owner = (await connection.execute(query)).mappings().first()
-            return None if owner is None else (_read(one, Session), _read(owner, Account))
+            row = (await connection.execute(query.where(sessions.c.id == session_id))).mappings().first()
+            return None if row is None else (_read(_part(row, sessions), Session), _read(_part(row, accounts), Account))
 
         found: tuple[Session, Account] | None = await self._read(body)
         return found
@@ -262,15 +259,11 @@ class Accounts:
 
     async def token(self, secret: str) -> tuple[Token, Account] | None:
         """Whose token this is; None if there is none."""
+        query = select(tokens, accounts).join(accounts, accounts.c.name == tokens.c.account)
 
         async def body(connection: AsyncConnection) -> tuple[Token, Account] | None:
-            query = select(tokens).where(tokens.c.id == fingerprint(secret))
-            row = (await connection.execute(query)).mappings().first()
-            if row is None:
-                return None
-            of_it = select(accounts).where(accounts.c.name == row["account"])
-            owner = (await connection.execute(of_it)).mappings().first()
-            return None if owner is None else (_token(row), _read(owner, Account))
+            row = (await connection.execute(query.where(tokens.c.id == fingerprint(secret)))).mappings().first()
+            return None if row is None else (_token(_part(row, tokens)), _read(_part(row, accounts), Account))
 
         found: tuple[Token, Account] | None = await self._read(body)
         return found
@@ -332,6 +325,11 @@ class Accounts:
 
 def _read(row: Any, kind: type[S]) -> S:
     return msgspec.convert({str(name): value for name, value in row.items()}, kind, strict=False)
+
+
+def _part(row: RowMapping, table: Table) -> dict[str, Any]:
+    """One table's columns of a row of two."""
+    return {column.name: row[column] for column in table.columns}
 
 
 def _token(row: Any) -> Token:

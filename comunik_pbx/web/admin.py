@@ -16,7 +16,7 @@ from comunik_pbx.web.showing import destination, rings
 
 router = APIRouter(prefix="/admin")
 
-MOST_CALLS = 100
+MOST_CALLS = 50
 
 
 @router.get("")
