@@ -20,7 +20,7 @@ from comunik_pbx.store import call_log, rule_changes
 from comunik_pbx.store.accounts import Accounts
 from comunik_pbx.store.allow_list import AllowList
 from comunik_pbx.store.checked_rules import CheckedRules
-from comunik_pbx.store.errors import StoreRefused, translated
+from comunik_pbx.store.errors import StoreLocked, StoreRefused, translated
 from comunik_pbx.store.migrate import migrate, up_to_date
 from comunik_pbx.store.rows import UNREADABLE, CallRow, Change, Service, plain
 from comunik_pbx.store.sqlite import commits, create, engine_for, path_of, transaction, use_wal
@@ -40,8 +40,10 @@ class Store:
     A write that is cancelled leaves nothing behind, or all of it if its commit was under way.
     """
 
-    def __init__(self, engine: AsyncEngine, path: Path) -> None:
+    def __init__(self, engine: AsyncEngine, path: Path, lock_seconds: float = 5.0) -> None:
         self.path = path
+        self._lock_seconds = lock_seconds
+        self._one_writer = asyncio.Lock()
         self.complaints: tuple[str, ...] = ()
         self._engine = engine
         self._readers = engine.execution_options(reading=True)
@@ -66,7 +68,7 @@ class Store:
         except BaseException:
             await engine.dispose()
             raise
-        return cls(engine, path)
+        return cls(engine, path, lock_seconds)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -257,7 +259,16 @@ class Store:
         return None
 
     async def _write(self, body: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        return await transaction(self._engine, self.path, body)
+        """One after the other: SQLite has those who wait for its lock sleep ever longer, in no order."""
+        try:
+            async with asyncio.timeout(self._lock_seconds):
+                await self._one_writer.acquire()
+        except TimeoutError:
+            raise StoreLocked(f"The store {self.path} is still being written ({self._lock_seconds:g} s).") from None
+        try:
+            return await transaction(self._engine, self.path, body)
+        finally:
+            self._one_writer.release()
 
     async def _read(self, body: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         return await transaction(self._readers, self.path, body)

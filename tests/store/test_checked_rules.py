@@ -8,7 +8,7 @@ import pytest
 
 from comunik_pbx.forwarding.refusals import RefusalCode
 from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind, ToExtension, of_kind
-from comunik_pbx.store import RuleMissing, Store
+from comunik_pbx.store import RuleMissing, Store, StoreLocked
 from tests.forwarding.company import directory
 
 NUMBERS = ("101", "102", "103")
@@ -76,3 +76,19 @@ async def test_several_are_set_together_or_not_at_all(tmp_path: Path) -> None:
         assert await rules.save_all([always("101", "102"), always("102", "103")], by="test") == [None, None]
         (newest, *_) = await store.history()
         assert (newest.changed_by, type(newest.changed_at)) == ("test", datetime)
+
+
+async def test_who_asks_first_is_written_first(tmp_path: Path) -> None:
+    """Nobody waits for others who came later, as SQLite's own waiting would have it."""
+    async with await Store.open(f"sqlite:///{tmp_path / 'comunik.db'}") as store:
+        rules = store.checked(directory(), {})
+        await asyncio.gather(*(rules.save(always("101", "102"), by=str(place)) for place in range(40)))
+        assert [line.changed_by for line in await store.history()] == [str(place) for place in reversed(range(40))]
+
+
+async def test_who_waits_too_long_is_told(tmp_path: Path) -> None:
+    async with await Store.open(f"sqlite:///{tmp_path / 'comunik.db'}", lock_seconds=0.05) as store:
+        async with store._one_writer:
+            with pytest.raises(StoreLocked, match="still being written"):
+                await store.checked(directory(), {}).save(always("101", "102"), by="test")
+        assert await store.checked(directory(), {}).save(always("101", "102"), by="test") is None
