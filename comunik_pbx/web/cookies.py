@@ -37,7 +37,9 @@ def keep_session(answer: Response, request: Request, needs: Needs, secret: str) 
 
 
 def forget_session(answer: Response, request: Request, needs: Needs) -> None:
-    """Take it back."""
+    """Take it back; over TLS with what else the browser keeps of us, such as the number last dialled."""
+    if over_tls(request, needs):
+        answer.headers["clear-site-data"] = '"storage"'
     secure, name = over_tls(request, needs), session_cookie(request, needs)
     answer.delete_cookie(name, path="/", httponly=True, secure=secure, samesite="lax")
 

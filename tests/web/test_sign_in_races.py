@@ -196,6 +196,12 @@ async def test_over_tls_cookies_are_this_hosts_alone(site: Site, url: str) -> No
     assert "Path=/;" in session + ";"
     assert "samesite=strict" in mark.lower()
     assert (await visitor.client.get("https://portal.test/security")).status_code == 200
+    at_home = site.visitor(base="https://portal.test")
+    await at_home.post("/sign-in", name="101", password=PASSWORD)
+    await at_home.get("/security")
+    out = await at_home.post("/sign-out")
+    assert (out.status_code, out.headers["clear-site-data"]) == (303, '"storage"')
+    assert (await at_home.get("/security")).status_code == 303
     plain = site.visitor(base=base)
     secret = session.partition("=")[2].partition(";")[0]
     plain.client.cookies.set("comunik_session", secret, domain="portal.test")  # as another host of the domain could
