@@ -3,8 +3,6 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-import msgspec
-
 from comunik_pbx.accounts.account import ProvenNumber
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import AsteriskError
@@ -17,9 +15,9 @@ from comunik_pbx.config import Config
 from comunik_pbx.forwarding.directory import Directory, Extension
 from comunik_pbx.forwarding.plan import Usage
 from comunik_pbx.forwarding.refusals import Refusal
-from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind, Rules, ToNumber, effective
-from comunik_pbx.forwarding.saving import refusal_to_save
-from comunik_pbx.store import CallRow, Change, Store
+from comunik_pbx.forwarding.rules import Rule, RuleKind, Rules
+from comunik_pbx.store import CallRow, Change, Store, StoreError
+from comunik_pbx.store.checked_rules import CheckedRules
 from comunik_pbx.web.app import portal
 from comunik_pbx.web.needs import Needs, PhoneMissing, Unavailable
 from comunik_pbx.web.serving import serve
@@ -74,49 +72,17 @@ class PortalRules:
 
     async def save(self, rule: Rule, *, by: str, vouched: bool = False) -> Refusal | None:
         """Set a rule, or say why not."""
-        rules = effective(self._config().default_rules, await self._store.rules())
-        directory = self.directory().trusting() if vouched else self.directory()
-        if refusal := refusal_to_save(rule, directory, rules):
-            return refusal
-        await self._vouch(rule, by, vouched)
-        await self._put(rule, by)
-        return None
+        return await self._changed(self._checked(vouched).save(rule, by=by))
 
     async def switch(
         self, extension: str, kind: RuleKind, enabled: bool, *, by: str, vouched: bool = False
     ) -> Refusal | None:
         """Switch a rule on or off; a default of the configuration becomes the user's own."""
-        stored = await self._store.rules()
-        rules = effective(self._config().default_rules, stored)
-        present: Rule | None = getattr(rules.get(extension, ExtensionRules()), kind)
-        if present is None:
-            raise KeyError(f"{extension}/{kind}")
-        wanted = msgspec.structs.replace(present, enabled=enabled, locked=False)
-        directory = self.directory().trusting() if vouched else self.directory()
-        if (enabled or present.locked) and (refusal := refusal_to_save(wanted, directory, rules)):
-            return refusal
-        await self._vouch(wanted, by, vouched and enabled)
-        if getattr(stored.get(extension, ExtensionRules()), kind) is None:
-            await self._put(wanted, by)
-        else:
-            await self._store.set_enabled(extension, kind, enabled, by=by)
-            await self._take_over()
-        return None
+        return await self._changed(self._checked(vouched).switch(extension, kind, enabled, by=by))
 
     async def clear(self, extension: str, kind: RuleKind, *, by: str) -> Refusal | None:
         """Forget a user's rule; the configuration's default acts again. Raises KeyError if there is none."""
-        stored, defaults = await self._store.rules(), self._config().default_rules
-        if getattr(stored.get(extension, ExtensionRules()), kind) is None:
-            raise KeyError(f"{extension}/{kind}")
-        default: Rule | None = getattr(defaults.get(extension, ExtensionRules()), kind)
-        if default is not None and not default.locked:
-            its = stored[extension]
-            without = {**stored, extension: msgspec.structs.replace(its, **{kind.value: None})}
-            if refusal := refusal_to_save(default, self.directory(), effective(defaults, without)):
-                return refusal
-        await self._store.clear_rule(extension, kind, by=by)
-        await self._take_over()
-        return None
+        return await self._changed(self._checked().clear(extension, kind, by=by))
 
     async def history(self, extension: str | None, limit: int) -> list[Change]:
         """Who changed which rule when."""
@@ -135,23 +101,15 @@ class PortalRules:
         await self._store.proven.add([(extension, number)], by=by, at=datetime.now(UTC))
         await self._take_over()
 
-    async def _vouch(self, rule: Rule, by: str, vouched: bool) -> None:
-        directory = self.directory()
-        outside = isinstance(rule.to, ToNumber) and directory.called(rule.to.number) is None
-        if vouched and directory.proven is not None and outside:
-            await self._store.proven.add([(rule.extension, str(rule.to))], by=by, at=datetime.now(UTC))
+    def _checked(self, vouched: bool = False) -> CheckedRules:
+        return self._store.checked(self.directory(), self._config().default_rules, vouched=vouched)
 
-    async def _put(self, rule: Rule, by: str) -> None:
-        await self._store.set_rule(
-            rule.extension,
-            rule.kind,
-            rule.to,
-            rings=rule.rings,
-            until=rule.until,
-            enabled=rule.enabled,
-            by=by,
-        )
-        await self._take_over()
+    async def _changed(self, change: Awaitable[Refusal | None]) -> Refusal | None:
+        """Make a change, and have the next call meet it."""
+        refusal = await change
+        if refusal is None:
+            await self._take_over()
+        return refusal
 
 
 class PortalPhone:
@@ -223,5 +181,6 @@ async def serve_portal(config: Config, rules: PortalRules, store: Store, ari: Ar
             clock=lambda: datetime.now(UTC),
             language=config.language,
             url=config.portal.url,
+            failures=(StoreError,),
         )
         await serve(portal(needs), config.portal.listen, config.portal.trusted_proxies)

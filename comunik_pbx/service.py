@@ -35,6 +35,7 @@ from comunik_pbx.calls.records import CallRecord, Records
 from comunik_pbx.calls.snapshot import Permitted, Snapshot
 from comunik_pbx.config import Config, ConfigError, Problem
 from comunik_pbx.forwarding.rules import effective
+from comunik_pbx.joined import Joined
 from comunik_pbx.logs import write_logs
 from comunik_pbx.metrics import Figures
 from comunik_pbx.metrics import serve as serve_metrics
@@ -127,6 +128,8 @@ class Service:
         self._ami = ami
         self._started_at = datetime.now(UTC)
         self._snapshot = Snapshot(config.directory, config.default_rules)
+        self._taken: tuple[int, Config | None] = (-1, None)
+        self._joined_reading = Joined(self._take_over)
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
         self._permitted = Permitted()
@@ -280,12 +283,18 @@ class Service:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _read_rules(self) -> None:
-        """Make the snapshot that the next call is decided from."""
+        """Make the snapshot that the next call is decided from, of all that was changed before this was asked for."""
+        await self._joined_reading()
+
+    async def _take_over(self) -> None:
         config, before = self._config, self._snapshot.rules
         written = await self._store.rules_written()
+        if self._taken[0] == written and self._taken[1] is config:
+            return  # the watch tells of what the portal has changed and taken over already
         rules = effective(config.default_rules, await self._store.rules())
         allowed, proven = await self._store.allow_list.enabled(), await self._store.proven.by_extension()
         self._snapshot = Snapshot(self._permitted.directory(config.directory, allowed, proven), rules)
+        self._taken = (written, config)
         self._publisher.changed()
         changed = sorted(e for e in before.keys() | rules.keys() if before.get(e) != rules.get(e))
         log.info("rules in force", changes=written, extensions=" ".join(changed))

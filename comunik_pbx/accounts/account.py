@@ -113,6 +113,8 @@ SCOPES = (
     "profile:write",
     "calls:read",
     "calls:dial",
+    "security:read",
+    "security:write",
     "admin:read",
     "admin:write",
 )

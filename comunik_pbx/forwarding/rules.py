@@ -123,5 +123,18 @@ def effective(defaults: Rules, stored: Rules) -> Rules:
     return merged
 
 
+def of_kind(rules: Rules, extension: str, kind: RuleKind) -> Rule | None:
+    """One rule, if there is one."""
+    its = rules.get(extension)
+    rule: Rule | None = getattr(its, kind.value) if its is not None else None
+    return rule
+
+
+def with_rule(rules: Rules, rule: Rule) -> Rules:
+    """The rules with one set, whatever was there."""
+    its = rules.get(rule.extension, ExtensionRules())
+    return {**rules, rule.extension: msgspec.structs.replace(its, **{rule.kind.value: rule})}
+
+
 def _wins(default: Rule | None, own: Rule | None) -> Rule | None:
     return default if own is None or (default is not None and default.locked) else own

@@ -1,8 +1,9 @@
 """What is remembered: the users' rules and the history of their changes, call records, who is running.
 
 Read in this order: `tables` (what is kept), `rows` (what callers see), `store` (the API: `Store.open`),
-`rule_changes` and `call_log` (what it does inside a transaction), `sqlite` (durability, locks, cancellation,
-others' changes), `migrate` and `migrations/`. `errors` says in one sentence each what can be wrong with it.
+`rule_changes`, `checked_rules` and `call_log` (what it does inside a transaction), `sqlite` (durability, locks,
+cancellation, others' changes), `migrate` and `migrations/`. `errors` says in one sentence each what can be wrong
+with it.
 """
 
 from comunik_pbx.store.errors import (

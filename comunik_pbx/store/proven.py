@@ -44,17 +44,7 @@ class ProvenNumbers:
 
     async def add(self, wanted: Sequence[tuple[str, str]], *, by: str, at: datetime) -> int:
         """Extension and number each; those that are there already stay as they are. How many are new."""
-
-        async def body(connection: AsyncConnection) -> int:
-            new = 0
-            for extension, number in wanted:
-                made = upsert(proven_numbers).values(extension=extension, number=number, proven_at=at, proven_by=by)
-                if (await connection.execute(made.on_conflict_do_nothing())).rowcount:
-                    new += 1
-                    await connection.execute(insert(audit).values(**_line(extension, "number proven", by, at, number)))
-            return new
-
-        return int(await self._write(body)) if wanted else 0
+        return int(await self._write(lambda c: put(c, wanted, by, at))) if wanted else 0
 
     async def remove(self, extension: str, number: str, *, by: str, at: datetime) -> bool:
         """Forget a number of an extension. False if there was none."""
@@ -67,6 +57,17 @@ class ProvenNumbers:
             return bool(gone)
 
         return bool(await self._write(body))
+
+
+async def put(connection: AsyncConnection, wanted: Sequence[tuple[str, str]], by: str, at: datetime) -> int:
+    """Add numbers inside a transaction, as `ProvenNumbers.add`."""
+    new = 0
+    for extension, number in wanted:
+        made = upsert(proven_numbers).values(extension=extension, number=number, proven_at=at, proven_by=by)
+        if (await connection.execute(made.on_conflict_do_nothing())).rowcount:
+            new += 1
+            await connection.execute(insert(audit).values(**_line(extension, "number proven", by, at, number)))
+    return new
 
 
 def _line(extension: str, action: str, by: str, at: datetime, number: str) -> dict[str, Any]:

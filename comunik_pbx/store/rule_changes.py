@@ -5,7 +5,20 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping, Select, Table, and_, delete, func, insert, select, type_coerce, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import NullType
@@ -39,7 +52,12 @@ def by_extension(rows: Iterable[RowMapping]) -> tuple[dict[str, ExtensionRules],
 
 async def read_all(connection: AsyncConnection) -> tuple[dict[str, ExtensionRules], list[str]]:
     """Every extension's rules, and complaints about rows that cannot be read."""
-    return by_extension((await connection.execute(raw(rules))).mappings())
+    return await read(connection, true())
+
+
+async def read(connection: AsyncConnection, which: ColumnElement[bool]) -> tuple[dict[str, ExtensionRules], list[str]]:
+    """Some rules, and complaints about rows that cannot be read."""
+    return by_extension((await connection.execute(raw(rules).where(which))).mappings())
 
 
 async def put(connection: AsyncConnection, rule: Rule) -> Rule:

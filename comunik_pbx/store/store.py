@@ -14,11 +14,13 @@ from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from comunik_pbx.forwarding.rules import Destination, ExtensionRules, Rule, RuleKind
+from comunik_pbx.forwarding.directory import Directory
+from comunik_pbx.forwarding.rules import Destination, ExtensionRules, Rule, RuleKind, Rules
 from comunik_pbx.store import call_log, rule_changes
 from comunik_pbx.store.accounts import Accounts
 from comunik_pbx.store.allow_list import AllowList
-from comunik_pbx.store.errors import StoreRefused, translated
+from comunik_pbx.store.checked_rules import CheckedRules
+from comunik_pbx.store.errors import StoreLocked, StoreRefused, translated
 from comunik_pbx.store.migrate import migrate, up_to_date
 from comunik_pbx.store.proven import ProvenNumbers
 from comunik_pbx.store.rows import UNREADABLE, CallRow, Change, NewTarget, Service, plain
@@ -39,8 +41,10 @@ class Store:
     A write that is cancelled leaves nothing behind, or all of it if its commit was under way.
     """
 
-    def __init__(self, engine: AsyncEngine, path: Path) -> None:
+    def __init__(self, engine: AsyncEngine, path: Path, lock_seconds: float = 5.0) -> None:
         self.path = path
+        self._lock_seconds = lock_seconds
+        self._one_writer = asyncio.Lock()
         self.complaints: tuple[str, ...] = ()
         self._engine = engine
         self._readers = engine.execution_options(reading=True)
@@ -66,7 +70,7 @@ class Store:
         except BaseException:
             await engine.dispose()
             raise
-        return cls(engine, path)
+        return cls(engine, path, lock_seconds)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -93,6 +97,13 @@ class Store:
         self.complaints = tuple(complaints)
         return rules
 
+    def checked(self, directory: Directory, defaults: Rules, *, vouched: bool = False) -> CheckedRules:
+        """Changes of rules, checked as they are written; `defaults` are the configuration's rules.
+
+        `vouched` by an administrator, outside numbers need no other proof.
+        """
+        return CheckedRules(self._write, directory, defaults, vouched=vouched)
+
     async def set_rule(
         self,
         extension: str,
@@ -107,8 +118,8 @@ class Store:
     ) -> Rule:
         """Set a rule, whatever was there. `rings` 0 to 12; `until` aware; `by` who asks, `at` when (now).
 
-        Whether the destination may be dialled is the caller's to check. Raises StoreRefused for an impossible
-        rule.
+        Whether the destination may be dialled is the caller's to know, or `checked`'s. Raises StoreRefused for an
+        impossible rule.
         """
         wanted = Rule(
             extension=extension,
@@ -261,7 +272,16 @@ class Store:
         return None
 
     async def _write(self, body: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        return await transaction(self._engine, self.path, body)
+        """One after the other: SQLite has those who wait for its lock sleep ever longer, in no order."""
+        try:
+            async with asyncio.timeout(self._lock_seconds):
+                await self._one_writer.acquire()
+        except TimeoutError:
+            raise StoreLocked(f"The store {self.path} is still being written ({self._lock_seconds:g} s).") from None
+        try:
+            return await transaction(self._engine, self.path, body)
+        finally:
+            self._one_writer.release()
 
     async def _read(self, body: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         return await transaction(self._readers, self.path, body)

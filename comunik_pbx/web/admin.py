@@ -20,7 +20,7 @@ from comunik_pbx.web.showing import destination, ring_choice, with_numbers
 
 router = APIRouter(prefix="/admin")
 
-MOST_CALLS = 100
+MOST_CALLS = 50
 
 
 @router.get("")

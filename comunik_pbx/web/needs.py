@@ -36,12 +36,24 @@ class AccountBook(Protocol):
     async def account(self, name: str) -> Account | None: ...  # noqa: D102
     async def all(self) -> list[Account]: ...  # noqa: D102
     async def invited(self, secret: str, now: datetime) -> Account | None: ...  # noqa: D102
+    async def accept(  # noqa: D102
+        self, secret: str, password_hash: str, *, at: datetime, address: str
+    ) -> Account | None: ...
     async def set_password(  # noqa: D102
-        self, name: str, password_hash: str, *, at: datetime, address: str, keep: str | None = None
-    ) -> None: ...
-    async def set_password_hash(self, name: str, password_hash: str) -> None: ...  # noqa: D102
+        self,
+        name: str,
+        password_hash: str,
+        *,
+        at: datetime,
+        address: str,
+        keep: str | None = None,
+        was: str | None = None,
+    ) -> bool: ...
+    async def set_password_hash(self, name: str, password_hash: str, *, was: str) -> None: ...  # noqa: D102
     async def set_preferences(self, name: str, language: str | None, theme: Theme) -> None: ...  # noqa: D102
-    async def begin_session(self, session: Session) -> None: ...  # noqa: D102
+    async def begin_session(  # noqa: D102
+        self, session: Session, *, password_hash: str | None = None, instead: str = ""
+    ) -> bool: ...
     async def session(self, session_id: str) -> tuple[Session, Account] | None: ...  # noqa: D102
     async def sessions(self, name: str) -> list[Session]: ...  # noqa: D102
     async def seen(self, session_id: str, at: datetime, address: str) -> None: ...  # noqa: D102
@@ -193,7 +205,10 @@ class Phone(Protocol):
 
 @dataclass(frozen=True)
 class Needs:
-    """All of it. `clock` gives the moment, aware; `url` is what people type, without a slash at its end."""
+    """All of it. `clock` gives the moment, aware; `url` is what people type, without a slash at its end.
+
+    `failures` are the errors by which these say, besides Unavailable, that something cannot be done now.
+    """
 
     accounts: AccountBook
     rules: RuleBook
@@ -204,4 +219,5 @@ class Needs:
     proofs: NumberProofs | None = None
     language: str = "en"
     url: str = ""
+    failures: tuple[type[Exception], ...] = ()
     limits: SignInLimits = field(default_factory=SignInLimits)

@@ -28,6 +28,7 @@ class Disk:
     def __init__(self, world: "World") -> None:
         self.world = world
         self.rules: Rules = {}
+        self.changes = 0
         self.calls: dict[str, CallRow] = {}
         self.full_until = 0.0
         self.slow = 1.0
@@ -36,6 +37,7 @@ class Disk:
     def change(self, rules: Rules) -> None:
         """Somebody changed the rules: in another process, so the service has to notice."""
         self.rules = rules
+        self.changes += 1
         self.world.truth.rules_changed(rules)
         for event, process in list(self._watchers.items()):
             process.later(self.world.chance.uniform(0.001, 0.04) * self.slow, event.set)
@@ -84,7 +86,7 @@ class SimulatedStore:
         return []
 
     async def rules_written(self) -> int:
-        return 0
+        return self._disk.changes
 
     async def watch(self) -> AsyncGenerator[None, None]:
         changed = asyncio.Event()

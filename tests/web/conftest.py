@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,11 @@ from comunik_pbx.calls.snapshot import Snapshot
 from comunik_pbx.forwarding.directory import Extension
 from comunik_pbx.forwarding.rules import effective
 from comunik_pbx.portal import PortalRules
-from comunik_pbx.store import Store
+from comunik_pbx.store import Store, StoreError
 from comunik_pbx.web.app import portal
 from comunik_pbx.web.needs import Needs, PhoneMissing
 from tests.config.company import GOOD, write
-from tests.web.site import Site
-
-NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+from tests.web.site import NOW, Site
 
 
 class Nowhere:
@@ -56,7 +54,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 @asynccontextmanager
 async def site_of(directory: Path, company: str = GOOD) -> AsyncIterator[Site]:
-    """The portal of a company, its files in a directory."""
+    """The portal of a company, its files in a directory; also for tests with a loop of their own."""
     config = configuration.load(write(directory, company + '[portal]\nlisten = "127.0.0.1:8080"\n'))
     async with await Store.open(config.store_url) as store:
         snapshot = Snapshot(config.directory, config.default_rules)
@@ -83,7 +81,9 @@ async def site_of(directory: Path, company: str = GOOD) -> AsyncIterator[Site]:
             numbers=store.allow_list,
             clock=lambda: NOW + made.later,
             phone=phone,
+            proofs=made.telephone,
             language=config.language,
+            failures=(StoreError,),
         )
         made.app = portal(needs)
         made.take_over = take_over

@@ -3,57 +3,19 @@
 import msgspec
 import pytest
 
-from comunik_pbx.accounts.account import ProvenNumber, Role
-from comunik_pbx.forwarding.directory import Extension
+from comunik_pbx.accounts.account import Role
 from comunik_pbx.forwarding.refusals import Refusal, RefusalCode
 from comunik_pbx.forwarding.rules import RuleKind, ToNumber
-from tests.web.conftest import NOW
-from tests.web.site import BASE, Site
+from tests.web.site import BASE, CODE, MOBILE, Site, Telephone
 
-MOBILE, CODE = "+33612345678", "40718"
 READ = "06\u00a012\u00a034\u00a056\u00a078"  # as people read it
-
-
-class Telephone:
-    """Says the code 40718 at every number, at once."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self.called: list[tuple[str, str, str]] = []
-        self.says: Refusal | None = None
-        self.states: dict[tuple[str, str], str] = {}
-
-    async def proven(self, extension: str) -> list[ProvenNumber]:
-        return await self._site.store.proven.all(extension)
-
-    def call(self, extension: Extension, number: str, *, by: str) -> Refusal | None:
-        self.called.append((extension.number, number, by))
-        if self.says is None:
-            self.states[extension.number, MOBILE] = "said"
-        return self.says
-
-    def progress(self, extension: str, number: str) -> str | None:
-        return self.states.get((extension, number))
-
-    async def confirm(self, extension: str, number: str, code: str, *, by: str) -> Refusal | None:
-        if (extension, number) not in self.states:
-            return Refusal(RefusalCode.NO_CODE, number)
-        if code != CODE:
-            return Refusal(RefusalCode.WRONG_CODE, number)
-        del self.states[extension, number]
-        await self._site.store.proven.add([(extension, number)], by=by, at=NOW)
-        await self._site.take_over()
-        return None
 
 
 @pytest.fixture
 async def telephone(site: Site) -> Telephone:
     """In a company that asks for proofs."""
-    made = Telephone(site)
     await site.ask_for_proofs()
-    needs = site.app.state.needs
-    object.__setattr__(needs, "proofs", made)  # as the service gives it
-    return made
+    return site.telephone
 
 
 async def test_refused_called_typed_saved(site: Site, telephone: Telephone) -> None:
@@ -161,6 +123,24 @@ async def test_by_the_api(site: Site, telephone: Telephone) -> None:
     assert (await ask("POST", f"/numbers/{MOBILE}/proof"))[1]["type"] == "urn:comunik-pbx:refused:country"
     reader = {"authorization": f"Bearer {await site.token('103', 'rules:read')}"}
     assert (await client.post(f"/api/v1/numbers/{MOBILE}/proof", headers=reader)).status_code == 403
+
+
+async def test_anothers_code_is_not_ones_own(site: Site, telephone: Telephone) -> None:
+    """Bruno has the number called; Alice, who knows the number and the code too, gets nothing by them."""
+    bruno, alice = await site.signed_in("103"), await site.signed_in("101")
+    await bruno.get("/forwarding")
+    assert (await bruno.post("/forwarding/always/prove", number=MOBILE)).status_code == 303
+    headers = {"authorization": f"Bearer {await site.token('101', 'rules:read', 'rules:write')}"}
+    client = site.client()
+    assert (await client.get(f"/api/v1/numbers/{MOBILE}/proof", headers=headers)).status_code == 404
+    typed = await client.post(f"/api/v1/numbers/{MOBILE}/proof/code", headers=headers, json={"code": CODE})
+    assert (typed.status_code, typed.json()["type"]) == (422, "urn:comunik-pbx:refused:no-code")
+    await alice.get("/forwarding")
+    assert 'data-state="said"' not in (await alice.get(f"/forwarding/always/prove?number={MOBILE}")).text
+    assert (await alice.post("/forwarding/always/code", number=MOBILE, code=CODE)).status_code == 422
+    assert await site.store.proven.all() == []
+    assert (await bruno.post("/forwarding/always/code", number=MOBILE, code=CODE)).status_code == 303
+    assert (await client.get("/api/v1/numbers", headers=headers)).json() == []
 
 
 async def test_a_default_of_the_configuration_needs_none(site: Site, telephone: Telephone) -> None:
