@@ -49,7 +49,7 @@ fuzz: setup  ## Whatever Asterisk, admins and users may send, spoiled at random,
 bench: setup  ## Decision time and cost per call beside plain Dial(); a few minutes (QUICK=1: one)
 	$(BIN)/python -m comunik_pbx.sandbox bench $(if $(QUICK),--quick)
 
-bench-portal: setup  ## A change of a rule with 50 users at once, and what calls notice of it; two minutes
+bench-portal: setup  ## A change of a rule with 50 users at once, and what calls notice of it; three minutes
 	$(BIN)/python -m comunik_pbx.sandbox bench-portal $(if $(QUICK),--quick)
 
 faults: setup  ## Calls while service, Asterisk and network fail (ONLY="kill stop"; ONLY=soak MINUTES=30 RATE=20)

@@ -49,6 +49,7 @@ class Figures:
         publisher: Publisher,
         snapshot: SnapshotSource,
         ami_connected: Callable[[], bool],
+        new_targets: Callable[[], int],
     ) -> None:
         self._decisions = decisions
         self._interception = interception
@@ -58,6 +59,7 @@ class Figures:
         self._publisher = publisher
         self._snapshot = snapshot
         self._ami_connected = ami_connected
+        self._new_targets = new_targets
 
     def collect(self) -> Iterator[Metric]:
         """All figures as they are now."""
@@ -68,6 +70,8 @@ class Figures:
         yield _counter("records_lost", "Call records given up: the store took none for too long.", self._writer.lost)
         yield _gauge("store_failing", "1 if the store refused the last records.", self._writer.failing)
         yield _gauge("extensions", "Extensions of the configuration.", len(self._snapshot().directory.extensions))
+        new = "Outside numbers set as destinations by extensions that never had them before."
+        yield _counter("new_outside_targets", new, self._new_targets())
         yield InfoMetricFamily("comunik", "The version of comunik-pbx.", {"version": __version__})
 
     def _asterisk(self) -> Iterator[Metric]:

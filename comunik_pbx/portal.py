@@ -1,22 +1,24 @@
 """The portal within the service: what it needs, given from the store, the snapshot and the calls."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
-import msgspec
-
+from comunik_pbx.accounts.account import ProvenNumber
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import AsteriskError
 from comunik_pbx.calls.dialling import Dialling, NoPhone
+from comunik_pbx.calls.proving import Proving, proving
 from comunik_pbx.calls.records import Records
 from comunik_pbx.calls.snapshot import SnapshotSource
+from comunik_pbx.calls.usage import ForwardUsage
 from comunik_pbx.config import Config
 from comunik_pbx.forwarding.directory import Directory, Extension
 from comunik_pbx.forwarding.plan import Usage
 from comunik_pbx.forwarding.refusals import Refusal
-from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind, Rules, effective
-from comunik_pbx.forwarding.saving import refusal_to_save
-from comunik_pbx.store import CallRow, Change, Store
+from comunik_pbx.forwarding.rules import Rule, RuleKind, Rules
+from comunik_pbx.store import CallRow, Change, Store, StoreError
+from comunik_pbx.store.checked_rules import CheckedRules
 from comunik_pbx.web.app import portal
 from comunik_pbx.web.needs import Needs, PhoneMissing, Unavailable
 from comunik_pbx.web.serving import serve
@@ -43,6 +45,16 @@ class PortalRules:
         """The company as the newest configuration says."""
         return self._snapshot().directory
 
+    @property
+    def snapshot(self) -> SnapshotSource:
+        """Where decisions are taken from."""
+        return self._snapshot
+
+    @property
+    def calls_outside(self) -> ForwardUsage:
+        """Where calls to outside are counted."""
+        return self._records.usage
+
     def usage(self, now: datetime) -> Mapping[str, Usage]:
         """Forwarded calls to outside, by extension."""
         return self._records.usage.at(now)
@@ -59,45 +71,19 @@ class PortalRules:
         """The rules as the next call meets them."""
         return self._snapshot().rules
 
-    async def save(self, rule: Rule, *, by: str) -> Refusal | None:
+    async def save(self, rule: Rule, *, by: str, vouched: bool = False) -> Refusal | None:
         """Set a rule, or say why not."""
-        rules = effective(self._config().default_rules, await self._store.rules())
-        if refusal := refusal_to_save(rule, self.directory(), rules):
-            return refusal
-        await self._put(rule, by)
-        return None
+        return await self._changed(self._checked(vouched).save(rule, by=by))
 
-    async def switch(self, extension: str, kind: RuleKind, enabled: bool, *, by: str) -> Refusal | None:
+    async def switch(
+        self, extension: str, kind: RuleKind, enabled: bool, *, by: str, vouched: bool = False
+    ) -> Refusal | None:
         """Switch a rule on or off; a default of the configuration becomes the user's own."""
-        stored = await self._store.rules()
-        rules = effective(self._config().default_rules, stored)
-        present: Rule | None = getattr(rules.get(extension, ExtensionRules()), kind)
-        if present is None:
-            raise KeyError(f"{extension}/{kind}")
-        wanted = msgspec.structs.replace(present, enabled=enabled, locked=False)
-        if (enabled or present.locked) and (refusal := refusal_to_save(wanted, self.directory(), rules)):
-            return refusal
-        if getattr(stored.get(extension, ExtensionRules()), kind) is None:
-            await self._put(wanted, by)
-        else:
-            await self._store.set_enabled(extension, kind, enabled, by=by)
-            await self._take_over()
-        return None
+        return await self._changed(self._checked(vouched).switch(extension, kind, enabled, by=by))
 
     async def clear(self, extension: str, kind: RuleKind, *, by: str) -> Refusal | None:
         """Forget a user's rule; the configuration's default acts again. Raises KeyError if there is none."""
-        stored, defaults = await self._store.rules(), self._config().default_rules
-        if getattr(stored.get(extension, ExtensionRules()), kind) is None:
-            raise KeyError(f"{extension}/{kind}")
-        default: Rule | None = getattr(defaults.get(extension, ExtensionRules()), kind)
-        if default is not None and not default.locked:
-            its = stored[extension]
-            without = {**stored, extension: msgspec.structs.replace(its, **{kind.value: None})}
-            if refusal := refusal_to_save(default, self.directory(), effective(defaults, without)):
-                return refusal
-        await self._store.clear_rule(extension, kind, by=by)
-        await self._take_over()
-        return None
+        return await self._changed(self._checked().clear(extension, kind, by=by))
 
     async def history(self, extension: str | None, limit: int) -> list[Change]:
         """Who changed which rule when."""
@@ -107,17 +93,24 @@ class PortalRules:
         """The newest calls first."""
         return await self._store.calls(limit, extension)
 
-    async def _put(self, rule: Rule, by: str) -> None:
-        await self._store.set_rule(
-            rule.extension,
-            rule.kind,
-            rule.to,
-            rings=rule.rings,
-            until=rule.until,
-            enabled=rule.enabled,
-            by=by,
-        )
+    async def proven(self, extension: str) -> list[ProvenNumber]:
+        """The outside numbers that an extension has proven."""
+        return await self._store.proven.all(extension)
+
+    async def prove(self, extension: str, number: str, by: str) -> None:
+        """Keep a number as proven."""
+        await self._store.proven.add([(extension, number)], by=by, at=datetime.now(UTC))
         await self._take_over()
+
+    def _checked(self, vouched: bool = False) -> CheckedRules:
+        return self._store.checked(self.directory(), self._config().default_rules, vouched=vouched)
+
+    async def _changed(self, change: Awaitable[Refusal | None]) -> Refusal | None:
+        """Make a change, and have the next call meet it."""
+        refusal = await change
+        if refusal is None:
+            await self._take_over()
+        return refusal
 
 
 class PortalPhone:
@@ -151,17 +144,53 @@ class PortalPhone:
             raise Unavailable(str(error)) from error
 
 
+class PortalProofs:
+    """Proofs of outside numbers."""
+
+    def __init__(self, proving: Proving, rules: PortalRules) -> None:
+        self._proving = proving
+        self._rules = rules
+
+    async def proven(self, extension: str) -> list[ProvenNumber]:
+        """What an extension has proven so far."""
+        return await self._rules.proven(extension)
+
+    def call(self, extension: Extension, number: str, *, by: str) -> Refusal | None:
+        """Have a number called."""
+        return self._proving.call(extension, number, by)
+
+    def progress(self, extension: str, number: str) -> str | None:
+        """How that goes."""
+        return self._proving.progress(extension, number)
+
+    async def confirm(self, extension: str, number: str, code: str, *, by: str) -> Refusal | None:
+        """Take the code that was heard."""
+        return await self._proving.confirm(extension, number, code, by)
+
+
 async def serve_portal(config: Config, rules: PortalRules, store: Store, ari: AriClient | None) -> None:
-    """Offer the portal until cancelled, where the configuration says. Without ARI its keypad does not call."""
+    """Offer the portal until cancelled, where the configuration says.
+
+    Without ARI nothing is called: the keypad says so, and numbers are proven by an administrator's word alone.
+    """
     assert config.portal.listen is not None  # noqa: S101
-    needs = Needs(
-        accounts=store.accounts,
-        rules=rules,
-        calls=rules,
-        numbers=store.allow_list,
-        phone=PortalPhone(Dialling(ari, config.portal.dial_context)) if ari and config.portal.dial_context else None,
-        clock=lambda: datetime.now(UTC),
-        language=config.language,
-        url=config.portal.url,
-    )
-    await serve(portal(needs), config.portal.listen, config.portal.trusted_proxies)
+    async with AsyncExitStack() as stack:
+        proofs = None
+        if ari is not None:
+            proofs = await stack.enter_async_context(proving(ari, rules.snapshot, rules.calls_outside, rules.prove))
+        dial_context = config.portal.dial_context
+        needs = Needs(
+            accounts=store.accounts,
+            rules=rules,
+            calls=rules,
+            numbers=store.allow_list,
+            phone=PortalPhone(Dialling(ari, config.portal.dial_context))
+            if ari and config.portal.dial_context
+            else None,
+            proofs=None if proofs is None else PortalProofs(proofs, rules),
+            clock=lambda: datetime.now(UTC),
+            language=config.language,
+            url=config.portal.url,
+            failures=(StoreError,),
+        )
+        await serve(portal(needs), config.portal.listen, config.portal.trusted_proxies)

@@ -36,14 +36,15 @@ from comunik_pbx.calls.kept_ends import KeptEnds
 from comunik_pbx.calls.publishing import Publisher
 from comunik_pbx.calls.record_writer import RecordWriter
 from comunik_pbx.calls.records import CallRecord, Records
-from comunik_pbx.calls.snapshot import Snapshot
+from comunik_pbx.calls.snapshot import Permitted, Snapshot
 from comunik_pbx.config import Config, ConfigError, Problem
 from comunik_pbx.forwarding.rules import effective
+from comunik_pbx.joined import Joined
 from comunik_pbx.logs import write_logs
 from comunik_pbx.metrics import Figures
 from comunik_pbx.metrics import serve as serve_metrics
 from comunik_pbx.readiness import notify, watchdog_seconds
-from comunik_pbx.store import CallRow, Store, StoreError, StoreReplaced
+from comunik_pbx.store import CallRow, NewTarget, Store, StoreError, StoreReplaced
 from comunik_pbx.store.rows import Service as ServiceRow
 from comunik_pbx.store.rows import process_mark
 from comunik_pbx.watchdog import Watchdog, still_turning
@@ -156,8 +157,13 @@ class Service:
         self._ami = ami
         self._started_at = datetime.now(UTC)
         self._snapshot = Snapshot(config.directory, config.default_rules)
+        self._taken: tuple[int, Config | None] = (-1, None)
+        self._joined_reading = Joined(self._take_over)
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
+        self._permitted = Permitted()
+        self._new_targets = 0
+        self._told_targets: set[NewTarget] = set()
         self._ends_missed = asyncio.Event()
         self._announced = asyncio.Event()
         self._writer = RecordWriter(self._write)
@@ -258,6 +264,7 @@ class Service:
                 publisher=self._publisher,
                 snapshot=lambda: self._snapshot,
                 ami_connected=lambda: self._ami.reached,
+                new_targets=lambda: self._new_targets,
             )
             await serve_metrics(address, figures)
         await asyncio.Event().wait()
@@ -325,6 +332,7 @@ class Service:
                 async with aclosing(self._store.watch()) as changes:
                     async for _ in changes:
                         await self._read_rules()
+                        await self._tell_new_targets()
                         told = ""
             except StoreReplaced:
                 raise
@@ -335,14 +343,41 @@ class Service:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _read_rules(self) -> None:
-        """Make the snapshot that the next call is decided from."""
+        """Make the snapshot that the next call is decided from, of all that was changed before this was asked for."""
+        await self._joined_reading()
+
+    async def _take_over(self) -> None:
         config, before = self._config, self._snapshot.rules
         written = await self._store.rules_written()
+        if self._taken[0] == written and self._taken[1] is config:
+            return  # the watch tells of what the portal has changed and taken over already
         rules = effective(config.default_rules, await self._store.rules())
-        self._snapshot = Snapshot(config.directory.allowing(await self._store.allow_list.enabled()), rules)
+        allowed, proven = await self._store.allow_list.enabled(), await self._store.proven.by_extension()
+        self._snapshot = Snapshot(self._permitted.directory(config.directory, allowed, proven), rules)
+        self._taken = (written, config)
         self._publisher.changed()
         changed = sorted(e for e in before.keys() | rules.keys() if before.get(e) != rules.get(e))
         log.info("rules in force", changes=written, extensions=" ".join(changed))
+
+    async def _tell_new_targets(self) -> None:
+        """Say in the log, where an admin's monitoring may react, where calls are sent that never went there before."""
+        for target in (targets := await self._store.untold_targets()):
+            if target in self._told_targets or self._snapshot.directory.called(target.number) is not None:
+                continue
+            log.warning(
+                "new outside target",
+                extension=target.extension,
+                number=target.number,
+                rule=target.kind,
+                by=target.first_by,
+            )
+            self._new_targets += 1
+        self._told_targets = set(targets)  # should the store not take it, they are not said at each change
+        try:
+            if targets:
+                await self._store.told_targets(targets)
+        except StoreError as error:
+            log.warning("new outside targets may be told again after a restart", why=str(error))
 
     async def _reload_on_hangup(self) -> None:
         try:

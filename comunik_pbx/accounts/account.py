@@ -94,6 +94,18 @@ class AllowedNumber(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
 
 
+class ProvenNumber(msgspec.Struct, frozen=True, kw_only=True):
+    """An outside number (E.164) that an extension's calls may be forwarded to where a proof is needed.
+
+    `proven_by` is who typed the code (`portal:101`, `api:101`), or the administrator who vouches for it.
+    """
+
+    extension: str
+    number: str
+    proven_at: datetime
+    proven_by: str
+
+
 SCOPES = (
     "rules:read",
     "rules:write",
@@ -101,6 +113,8 @@ SCOPES = (
     "profile:write",
     "calls:read",
     "calls:dial",
+    "security:read",
+    "security:write",
     "admin:read",
     "admin:write",
 )

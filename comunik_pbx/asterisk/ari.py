@@ -9,7 +9,7 @@ is served one at a time).
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -432,11 +432,20 @@ class _Channels:
         await self._client.request("POST", path, _encode(_Variable(variable, value)))
 
     async def originate(
-        self, endpoint: str, channel_id: str, *, context: str, extension: str, caller_id: str, ring_seconds: int
+        self,
+        endpoint: str,
+        channel_id: str,
+        *,
+        context: str,
+        extension: str,
+        caller_id: str,
+        ring_seconds: int,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """POST /channels: ring an endpoint (`PJSIP/101`) for `ring_seconds`; who answers goes into the dialplan.
 
-        `channel_id` is ours to choose. Raises AriError if the endpoint cannot be called.
+        `channel_id` is ours to choose; `variables` are set on the channel. Raises AriError if the endpoint cannot be
+        called.
         """
         wanted = {
             "endpoint": endpoint,
@@ -445,6 +454,7 @@ class _Channels:
             "priority": 1,
             "callerId": caller_id,
             "timeout": ring_seconds,
+            "variables": dict(variables or {}),
         }
         await self._client.request("POST", f"/channels/{quote(channel_id, safe='')}", _encode(wanted))
 

@@ -8,6 +8,7 @@ So the admin's dialplan decides what may be dialled as it does for the phone its
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import structlog
 
@@ -20,6 +21,8 @@ log = structlog.get_logger(__name__)
 RING_SECONDS = 30
 LOOK_SECONDS = 0.3
 LONGEST_SECONDS = 4 * 3600.0
+MOST_WATCHING = 3
+"""How many watch one extension's call: each asks Asterisk again and again, so those who came first are let go."""
 
 
 class NoPhone(Exception):
@@ -33,6 +36,7 @@ class Dialling:
         self._ari = ari
         self._context = context
         self._calls: dict[str, str] = {}
+        self._watching: dict[str, list[object]] = {}
 
     async def call(self, extension: Extension, number: str) -> str:
         """Ring the extension's own phone, then dial; the id of the call. One in progress is ended first.
@@ -65,8 +69,25 @@ class Dialling:
     async def progress(self, extension: str) -> AsyncGenerator[str, None]:
         """How this extension's call goes, at once and at each change: `phone`, `dialling`, `talking`, `ended`.
 
-        `unanswered` instead of `ended` if one's own phone was not picked up. Ends with either.
+        `unanswered` instead of `ended` if one's own phone was not picked up. Ends with either; and without a word for
+        all but the newest who watch.
         """
+        watching, me = self._watching.setdefault(extension, []), object()
+        watching.append(me)
+        try:
+            async with aclosing(self._states(extension)) as states:
+                async for state in states:
+                    if me not in watching[-MOST_WATCHING:]:
+                        return
+                    if state:
+                        yield state
+        finally:
+            watching.remove(me)
+            if not watching:
+                self._watching.pop(extension, None)
+
+    async def _states(self, extension: str) -> AsyncGenerator[str, None]:
+        """What `progress` tells; and an empty word at each look at which nothing has changed."""
         call_id, told, answered = self._calls.get(extension), "", False
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
@@ -75,9 +96,8 @@ class Dialling:
                     if state is None:
                         break
                     answered = answered or state != "phone"
-                    if state != told:
-                        told = state
-                        yield state
+                    yield state if state != told else ""
+                    told = state
                     await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
             pass

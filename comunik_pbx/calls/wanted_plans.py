@@ -35,8 +35,10 @@ class WantedPlans:
     def follow(self, snapshot: Snapshot, now: datetime) -> Iterator[None]:
         """Bring `entries` up to a snapshot and a moment, a little at each step."""
         directory, rules = snapshot.directory, snapshot.rules
-        if directory is self._directory:
-            affected = yield from self._affected(rules, now)
+        before = self._directory
+        if before is not None and directory.extensions is before.extensions and directory.numbers is before.numbers:
+            proofs = _changed_proofs(before, directory) if directory is not before else set()
+            affected = yield from self._affected(rules, now, proofs)
         else:
             affected = list(directory.extensions)
             for extension in self._plans.keys() - directory.extensions.keys():
@@ -60,9 +62,8 @@ class WantedPlans:
             yield
         self._directory, self._rules = directory, rules
 
-    def _affected(self, rules: Rules, now: datetime) -> Generator[None, None, list[str]]:
-        """The extensions to compile again, as the generator's return value."""
-        changed: set[str] = set()
+    def _affected(self, rules: Rules, now: datetime, changed: set[str]) -> Generator[None, None, list[str]]:
+        """The extensions to compile again, as the generator's return value; `changed` are known to differ."""
         for extension in self._rules.keys() | rules.keys():
             if rules.get(extension) != self._rules.get(extension):
                 changed.add(extension)
@@ -104,3 +105,9 @@ class WantedPlans:
                 yield (key, wanted) if stored.get(key) != wanted else None
         for key in goes:
             yield (key, None) if key in stored else None
+
+
+def _changed_proofs(before: Directory, now: Directory) -> set[str]:
+    """The extensions of which other outside numbers are proven than before."""
+    old, new = before.proven or {}, now.proven or {}
+    return {extension for extension in old.keys() | new.keys() if old.get(extension) != new.get(extension)}

@@ -7,7 +7,9 @@ import typer
 from comunik_pbx.cli.calls import calls
 from comunik_pbx.cli.check import check
 from comunik_pbx.cli.explain import explain
+from comunik_pbx.cli.history import history
 from comunik_pbx.cli.init import init
+from comunik_pbx.cli.number import number
 from comunik_pbx.cli.rules import rules
 from comunik_pbx.cli.serving import reload, run
 from comunik_pbx.cli.token import token
@@ -39,9 +41,11 @@ def _main(
 app.command()(run)
 app.command()(check)
 app.command()(explain)
+rules.command()(history)
 app.add_typer(rules, name="rules")
 app.command()(calls)
 app.command()(reload)
+app.add_typer(number, name="number")
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
 app.command()(init)

@@ -1,10 +1,11 @@
 """`comunik-pbx check`: everything that is wrong in the configuration, at once; with --live, in its surroundings too."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from comunik_pbx.cli.output import ConfigOption, JsonOption, command, print_json
+from comunik_pbx.cli.output import ConfigOption, JsonOption, command, opened, print_json, store_exists
 
 if TYPE_CHECKING:
     from comunik_pbx.cli.live import Finding
@@ -30,6 +31,7 @@ async def check(
             typer.echo(str(problem), err=True)
         typer.echo(f"{_count(len(wrong.problems), 'problem')}; nothing else was tried", err=True)
         raise typer.Exit(1) from None
+    loaded = replace(loaded, notes=(*loaded.notes, *await _unproven(loaded)))
     findings = await _live(loaded) if live else []
     failed = [finding for finding in findings if not finding.ok]
     if json:
@@ -40,6 +42,24 @@ async def check(
         typer.echo(f"{finding.subject}: {finding.words}", err=True)
     if failed:
         raise typer.Exit(1)
+
+
+async def _unproven(config: "Config") -> list[str]:
+    """Rules that are on and are not followed, because nobody has proven their numbers (forwarding.prove_numbers)."""
+    if config.directory.proven is None or not store_exists(config):
+        return []
+    from comunik_pbx.cli.number import unproven_rules  # noqa: PLC0415
+    from comunik_pbx.store import StoreError  # noqa: PLC0415
+
+    try:
+        async with opened(config) as store:
+            directory = config.directory.allowing(await store.allow_list.enabled())
+            directory = directory.proving(await store.proven.by_extension())
+        missing = await unproven_rules(replace(config, directory=directory))
+    except StoreError as error:
+        return [f"whether rules lead to numbers that nobody has proven is not known: {error}"]
+    way = "comunik-pbx number prove {0.extension} {0.to}"
+    return [f"rule {rule.id} is not followed until {rule.to} is proven ({way.format(rule)})" for rule in missing]
 
 
 async def _live(config: "Config") -> "list[Finding]":

@@ -184,7 +184,8 @@ async def _value(client: AmiClient, function: str) -> str:
 async def _dialplan(client: AmiClient, config: "Config") -> list[Finding]:
     some = next(iter(config.directory.extensions), "1")
     missing = []
-    for context, extension in DIALPLAN:
+    proofs = (("comunik-prove", "s"),) if config.directory.proven is not None else ()  # a newer one than the rest
+    for context, extension in (*DIALPLAN, *proofs):
         if await _value(client, f"DIALPLAN_EXISTS({context},{extension.format(extension=some)},1)") != "1":
             words = 'is not loaded; right: #include "comunik/*.conf" in extensions.conf, then `dialplan reload`'
             missing.append(Finding(f"dialplan context {context}", False, words))

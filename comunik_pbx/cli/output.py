@@ -83,14 +83,15 @@ def load(named: Path | None, *, secrets: bool = False) -> "Config":
 
 
 async def load_with_numbers(named: Path | None) -> "Config":
-    """The configuration, with the numbers that administrators allow in the portal."""
+    """The configuration, with the numbers that administrators allow in the portal and those that users have proven."""
     from dataclasses import replace  # noqa: PLC0415
 
     config = load(named)
     if not store_exists(config):
         return config
     async with opened(config) as store:
-        return replace(config, directory=config.directory.allowing(await store.allow_list.enabled()))
+        directory = config.directory.allowing(await store.allow_list.enabled())
+        return replace(config, directory=directory.proving(await store.proven.by_extension()))
 
 
 @asynccontextmanager

@@ -22,15 +22,17 @@ from comunik_pbx.cli.output import (
     print_table,
     shown,
     store_exists,
+    who,
 )
 from comunik_pbx.forwarding.refusals import Refusal
-from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind, Rules, ToExtension, ToNumber, effective
-from comunik_pbx.forwarding.saving import read_destination, refusal_to_save
+from comunik_pbx.forwarding.rules import Rule, RuleKind, Rules, ToExtension, ToNumber, effective, of_kind
+from comunik_pbx.forwarding.saving import read_destination
 
 if TYPE_CHECKING:
     from comunik_pbx.config import Config
     from comunik_pbx.forwarding.directory import Directory
     from comunik_pbx.store import Store
+    from comunik_pbx.store.checked_rules import CheckedRules
 
 rules = typer.Typer(help="See and change forwarding rules.", no_args_is_help=True)
 
@@ -79,8 +81,7 @@ async def set_(
     if isinstance(destination, Refusal):
         raise _refused(destination, loaded)
     async with opened(loaded) as store:
-        in_force = effective(loaded.default_rules, await store.rules())
-        before = of_kind(in_force, extension, kind)
+        before = of_kind(effective(loaded.default_rules, await store.rules()), extension, kind)
         rule = Rule(
             extension=extension,
             kind=kind,
@@ -88,7 +89,8 @@ async def set_(
             rings=_rings(kind, rings, before, loaded),
             until=moment(until, "--until") if until else None,
         )
-        await _save(rule, in_force, store, loaded, by)
+        if refusal := await _checked(store, loaded).save(rule, by=by or who()):
+            raise _refused(refusal, loaded)
         await _print_now(extension, kind, store, loaded, json)
 
 
@@ -130,17 +132,13 @@ async def clear(
     """Forget a user's rule; the configuration's default acts again, if there is one."""
     loaded = await load_with_numbers(config)
     async with opened(loaded) as store:
-        stored = await store.rules()
-        own = of_kind(stored, extension, kind)
-        if own is None:
+        try:
+            refusal = await _checked(store, loaded).clear(extension, kind, by=by or who())
+        except KeyError:
             _known(extension, loaded)
-            raise Refused(f"extension {extension} has no {kind} rule of its own")
-        default = of_kind(loaded.default_rules, extension, kind)
-        if default is not None and not default.locked:
-            without = _with(effective(loaded.default_rules, stored), default)
-            if refusal := refusal_to_save(default, loaded.directory, without):
-                raise _refused(refusal, loaded)
-        await store.clear_rule(extension, kind, by=by or _who())
+            raise Refused(f"extension {extension} has no {kind} rule of its own") from None
+        if refusal:
+            raise _refused(refusal, loaded)
         await _print_now(extension, kind, store, loaded, json)
 
 
@@ -183,19 +181,13 @@ async def import_(
     loaded = await load_with_numbers(config)
     written = _read_file(file)
     async with opened(loaded) as store:
-        in_force = effective(loaded.default_rules, await store.rules())
         wanted, problems = _wanted(written, loaded)
-        after = in_force
-        for _, rule in wanted:
-            after = _with(after, rule)
-        for place, rule in wanted:
-            locked = of_kind(in_force, rule.extension, rule.kind)
-            graph = in_force if locked is not None and locked.locked else after
-            if refusal := refusal_to_save(rule, loaded.directory, graph):
-                problems.append(f"{place}: {_words(refusal, loaded)}")
+        rules_wanted = [rule for _, rule in wanted]
+        found = await _checked(store, loaded).save_all(rules_wanted, by=by or who(), try_only=bool(problems))
+        refusals = [(place, refusal) for (place, _), refusal in zip(wanted, found, strict=True) if refusal]
+        problems += [f"{place}: {_words(refusal, loaded)}" for place, refusal in refusals]
         if problems:
             raise Refused("\n".join([*problems, f"nothing was imported ({len(problems)} refused)"]))
-        await store.set_rules([rule for _, rule in wanted], by=by or _who())
     typer.echo(f"{len(wanted)} rule{'s' if len(wanted) != 1 else ''} imported")
 
 
@@ -240,22 +232,10 @@ def _wanted(written: _File, config: "Config") -> tuple[list[tuple[str, Rule]], l
 # -- what is in force ----------------------------------------------------------------------------------------------
 
 
-def of_kind(rules: Rules, extension: str, kind: RuleKind) -> Rule | None:
-    """One rule, if there is one."""
-    its = rules.get(extension)
-    rule: Rule | None = getattr(its, kind.value) if its is not None else None
-    return rule
-
-
 def each(rules: Rules) -> list[Rule]:
     """All rules, by extension and kind."""
     found = (of_kind(rules, extension, kind) for extension in sorted(rules) for kind in RuleKind)
     return [rule for rule in found if rule is not None]
-
-
-def _with(rules: Rules, rule: Rule) -> Rules:
-    its = rules.get(rule.extension, ExtensionRules())
-    return {**rules, rule.extension: msgspec.structs.replace(its, **{rule.kind.value: rule})}
 
 
 def _in_force(defaults: Rules, stored: Rules, extension: str | None) -> list[Rule]:
@@ -272,42 +252,23 @@ def _rings(kind: RuleKind, asked: int | None, before: Rule | None, config: "Conf
     return before.rings if before is not None else config.directory.default_rings
 
 
-async def _save(rule: Rule, in_force: Rules, store: "Store", config: "Config", by: str | None) -> None:
-    if refusal := refusal_to_save(rule, config.directory, in_force):
-        raise _refused(refusal, config)
-    await _put(store, rule, by)
-
-
-async def _put(store: "Store", rule: Rule, by: str | None) -> None:
-    await store.set_rule(
-        rule.extension,
-        rule.kind,
-        rule.to,
-        rings=rule.rings,
-        until=rule.until,
-        enabled=rule.enabled,
-        by=by or _who(),
-    )
+def _checked(store: "Store", config: "Config") -> "CheckedRules":
+    """Who may use this command is an administrator: the outside numbers he sets need no other proof."""
+    return store.checked(config.directory, config.default_rules, vouched=True)
 
 
 async def _switch(
     extension: str, kind: RuleKind, config: "Config", *, enabled: bool, by: str | None, json: bool
 ) -> None:
     async with opened(config) as store:
-        stored = await store.rules()
-        in_force = effective(config.default_rules, stored)
-        rule = of_kind(in_force, extension, kind)
-        if rule is None:
+        try:
+            refusal = await _checked(store, config).switch(extension, kind, enabled, by=by or who())
+        except KeyError:
             _known(extension, config)
-            raise Refused(f"extension {extension} has no {kind} rule; set one: rules set {extension} {kind} --to …")
-        wanted = msgspec.structs.replace(rule, enabled=enabled, locked=False)
-        refusal = refusal_to_save(wanted, config.directory, in_force) if enabled or rule.locked else None
+            right = f"rules set {extension} {kind} --to …"
+            raise Refused(f"extension {extension} has no {kind} rule; set one: {right}") from None
         if refusal:
             raise _refused(refusal, config)
-        if of_kind(stored, extension, kind) is None:  # a default of the configuration: the user's own takes its place
-            await _put(store, wanted, by)
-        else:
-            await store.set_enabled(extension, kind, enabled, by=by or _who())
         await _print_now(extension, kind, store, config, json)
 
 
@@ -326,14 +287,6 @@ def _words(refusal: Refusal, config: "Config") -> str:
 
 def _refused(refusal: Refusal, config: "Config") -> Refused:
     return Refused(_words(refusal, config))
-
-
-def _who() -> str:
-    import os  # noqa: PLC0415
-
-    from comunik_pbx.config.loading import user_name  # noqa: PLC0415
-
-    return f"cli:{os.environ.get('SUDO_USER') or user_name()}"
 
 
 # -- how rules look ------------------------------------------------------------------------------------------------

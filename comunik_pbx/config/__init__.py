@@ -7,12 +7,14 @@ against everything. A configuration is never changed: a reload loads another.
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from comunik_pbx.config.checking import Checker, Network
 from comunik_pbx.config.hints import hint
 from comunik_pbx.config.loading import find, read
 from comunik_pbx.config.problems import ConfigError, ConfigProblems, NoConfig, Problem
 from comunik_pbx.forwarding.directory import Directory
-from comunik_pbx.forwarding.rules import Rules
+from comunik_pbx.forwarding.rules import Rules, outside_numbers
 
 __all__ = [
     "Agi",
@@ -108,6 +110,8 @@ def load(path: Path, *, secrets: bool = True) -> Config:
     checker = Checker(written)
     directory = checker.directory()
     rules: Rules = checker.default_rules(directory) if directory is not None else {}
+    if directory is not None and checker.forwarding.prove_numbers:
+        directory = msgspec.structs.replace(directory, proven=outside_numbers(rules))  # files are the admin's own word
     passwords = [checker.password(which) if secrets else "" for which in ("ari", "ami")]
     store_url = checker.store_url()
     ari_url = checker.ari_url()

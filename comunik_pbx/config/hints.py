@@ -12,6 +12,7 @@ _FIXED = {
     RefusalCode.NO_TRUNK: "add a [trunks.NAME] to the configuration",
     RefusalCode.OUTSIDE: "an extension or voicemail, or outside = true in the configuration",
     RefusalCode.NOT_A_NUMBER: '"voicemail", an extension, or a telephone number such as +33612345678',
+    RefusalCode.UNPROVEN: "its user proves it in the portal, or you vouch: comunik-pbx number prove EXTENSION NUMBER",
     RefusalCode.DENIED: "another number, or take it off forwarding.deny",
 }
 

@@ -213,6 +213,11 @@ class Forwarding(Table):
         right='a list of numbers, or beginnings with *, such as ["+33899*"]',
         why="Numbers refused although their country is allowed; goes before allow.",
     )
+    prove_numbers: bool = setting(
+        False,
+        right="true or false",
+        why="Users must prove that an outside number is theirs: it is called, and says a code that they type.",
+    )
 
 
 class Prompts(Table):

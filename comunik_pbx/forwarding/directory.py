@@ -77,6 +77,7 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
     cycle_seconds: float = 5.0
     start_seconds: float = 10.0  # without any sign of life, after which a phone is given up
     max_hops: int = 5
+    proven: Mapping[str, frozenset[str]] | None = None  # outside numbers (E.164) by extension; None: no proof needed
     by_did: Mapping[str, str] = MappingProxyType({})
     by_endpoint: Mapping[str, str] = MappingProxyType({})
 
@@ -111,6 +112,18 @@ class Directory(msgspec.Struct, frozen=True, kw_only=True):
             return self
         policy = msgspec.structs.replace(self.numbers, allow=(*self.numbers.allow, *numbers))
         return msgspec.structs.replace(self, numbers=policy)
+
+    def proving(self, numbers: Mapping[str, frozenset[str]]) -> "Directory":
+        """The same with these numbers proven besides, by extension; itself if no proof is needed."""
+        if self.proven is None or not numbers:
+            return self
+        none: frozenset[str] = frozenset()
+        both = {e: self.proven.get(e, none) | numbers.get(e, none) for e in self.proven.keys() | numbers.keys()}
+        return msgspec.structs.replace(self, proven=both)
+
+    def trusting(self) -> "Directory":
+        """The same without asking for proofs: for what an administrator says."""
+        return self if self.proven is None else msgspec.structs.replace(self, proven=None)
 
     def called(self, dialled: str) -> Extension | None:
         """The extension behind what was dialled: an extension's number or a DID in any usual writing."""

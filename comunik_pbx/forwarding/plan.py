@@ -203,12 +203,7 @@ class _Decision:
         """Why this extension may forward no more calls to outside now, None if it may."""
         if self.call.repeats >= self.directory.max_hops:
             return Refusal(RefusalCode.MAX_HOPS, str(self.directory.max_hops))
-        used = self.usage.get(extension.number, UNUSED)
-        if extension.max_outside_calls is not None and used.at_once >= extension.max_outside_calls:
-            return Refusal(RefusalCode.AT_ONCE, extension.number)
-        if extension.max_outside_calls_per_day is not None and used.today >= extension.max_outside_calls_per_day:
-            return Refusal(RefusalCode.PER_DAY, extension.number)
-        return None
+        return used_up(extension, self.usage)
 
     def sent_on(self, by: Extension) -> Plan:
         """A phone sends the call to an outside number: as a rule of its extension would, with the same limits.
@@ -393,6 +388,22 @@ def destination(rule: Rule, extension: Extension, directory: Directory) -> Exten
     return Refusal(RefusalCode.SELF, found.number) if found.number == extension.number else found
 
 
+def unproven(rule: Rule, extension: Extension, directory: Directory) -> bool:
+    """Whether nobody has proven the rule's outside number, so that calls do not go there (forwarding.prove_numbers)."""
+    found = None if directory.proven is None else destination(rule, extension, directory)
+    return isinstance(found, Refusal) and found.code is RefusalCode.UNPROVEN
+
+
+def used_up(extension: Extension, usage: Mapping[str, Usage]) -> Refusal | None:
+    """Which limit of calls to outside this extension has reached, if any."""
+    used = usage.get(extension.number, UNUSED)
+    if extension.max_outside_calls is not None and used.at_once >= extension.max_outside_calls:
+        return Refusal(RefusalCode.AT_ONCE, extension.number)
+    if extension.max_outside_calls_per_day is not None and used.today >= extension.max_outside_calls_per_day:
+        return Refusal(RefusalCode.PER_DAY, extension.number)
+    return None
+
+
 def outside(number: str, extension: Extension, directory: Directory) -> ToNumber | Refusal:
     """The outside number in E.164, or why this extension's calls may not be forwarded to it."""
     if refusal := directory.numbers.refusal(number):
@@ -401,4 +412,7 @@ def outside(number: str, extension: Extension, directory: Directory) -> ToNumber
         return Refusal(RefusalCode.OUTSIDE, extension.number)
     if not directory.trunks:
         return Refusal(RefusalCode.NO_TRUNK, number)
-    return ToNumber(directory.numbers.e164(number) or number)
+    e164 = directory.numbers.e164(number) or number
+    if directory.proven is not None and e164 not in directory.proven.get(extension.number, ()):
+        return Refusal(RefusalCode.UNPROVEN, e164)
+    return ToNumber(e164)

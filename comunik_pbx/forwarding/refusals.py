@@ -32,6 +32,12 @@ class RefusalCode(StrEnum):
     VOICEMAIL_ACCESS = "voicemail-access"
     DENIED = "denied"
     COUNTRY = "country"
+    UNPROVEN = "unproven"
+    NEEDLESS = "no-proof-needed"
+    PROOF_CALLS = "proof-calls"
+    PROOF_PENDING = "proof-pending"
+    NO_CODE = "no-code"
+    WRONG_CODE = "wrong-code"
 
 
 CALL_CODES = frozenset(
@@ -100,6 +106,27 @@ _WORDS = {
     RefusalCode.COUNTRY: (
         "{} is in a country that calls may not be forwarded to",
         "{} est dans un pays vers lequel les renvois ne sont pas permis",
+    ),
+    RefusalCode.UNPROVEN: (
+        "{} has not been proven: have the system call it, and type the code it says",
+        "{} n’a pas été vérifié : faites-le appeler par le système, puis tapez le code entendu",
+    ),
+    RefusalCode.NEEDLESS: ("{} needs no proof", "{} n’a pas besoin d’être vérifié"),
+    RefusalCode.PROOF_CALLS: (
+        "{} has been called as often as it may be within an hour: try again later",
+        "{} a été appelé autant de fois que permis en une heure : réessayez plus tard",
+    ),
+    RefusalCode.PROOF_PENDING: (
+        "{} is being called: wait until that call has ended",
+        "{} est en train d’être appelé : attendez la fin de cet appel",
+    ),
+    RefusalCode.NO_CODE: (
+        "no code of {} is awaited any more: have the system call it again",
+        "aucun code n’est plus attendu pour le {} : faites-le appeler de nouveau",
+    ),
+    RefusalCode.WRONG_CODE: (
+        "this is not the code that was said at {}",
+        "ce n’est pas le code qui a été dit au {}",
     ),
 }
 

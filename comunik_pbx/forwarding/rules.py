@@ -96,6 +96,16 @@ Rules = Mapping[str, ExtensionRules]
 """The rules in force, by extension number; an extension without rules may be missing."""
 
 
+def outside_numbers(rules: Rules) -> dict[str, frozenset[str]]:
+    """The outside numbers that rules lead to, by extension; also of rules that are off."""
+    found = {}
+    for extension, its in rules.items():
+        to = (rule.to for rule in (its.always, its.internal, its.external) if rule is not None)
+        if numbers := frozenset(one.number for one in to if isinstance(one, ToNumber)):
+            found[extension] = numbers
+    return found
+
+
 def effective(defaults: Rules, stored: Rules) -> Rules:
     """The rules in force: a user's own rule wins over the configuration's default unless that is locked."""
     merged: dict[str, ExtensionRules] = dict(defaults)
@@ -111,6 +121,19 @@ def effective(defaults: Rules, stored: Rules) -> Rules:
             )
         )
     return merged
+
+
+def of_kind(rules: Rules, extension: str, kind: RuleKind) -> Rule | None:
+    """One rule, if there is one."""
+    its = rules.get(extension)
+    rule: Rule | None = getattr(its, kind.value) if its is not None else None
+    return rule
+
+
+def with_rule(rules: Rules, rule: Rule) -> Rules:
+    """The rules with one set, whatever was there."""
+    its = rules.get(rule.extension, ExtensionRules())
+    return {**rules, rule.extension: msgspec.structs.replace(its, **{rule.kind.value: rule})}
 
 
 def _wins(default: Rule | None, own: Rule | None) -> Rule | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Table, delete, insert, select, update
+from sqlalchemy import RowMapping, Table, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -81,24 +81,51 @@ class Accounts:
 
         return bool(await self._write(body))
 
+    async def accept(self, secret: str, password_hash: str, *, at: datetime, address: str) -> Account | None:
+        """Use an invitation up: its account has this password, and all its sessions end.
+
+        None if there is no such invitation (any more), or it has expired. Of two who use it at once one succeeds.
+        """
+        mine = (invitations.c.id == fingerprint(secret)) & (invitations.c.expires_at > at)
+
+        async def body(connection: AsyncConnection) -> Account | None:
+            name = (await connection.execute(select(invitations.c.account).where(mine))).scalar()
+            if name is None or not (await connection.execute(delete(invitations).where(mine))).rowcount:
+                return None
+            await _put_password(connection, name, password_hash, at, address)
+            row = (await connection.execute(select(accounts).where(accounts.c.name == name))).mappings().first()
+            return None if row is None else _read(row, Account)
+
+        found: Account | None = await self._write(body)
+        return found
+
     async def set_password(
-        self, name: str, password_hash: str, *, at: datetime, address: str, keep: str | None = None
-    ) -> None:
-        """Set a password: invitations and all sessions but `keep` (its id) end."""
+        self,
+        name: str,
+        password_hash: str,
+        *,
+        at: datetime,
+        address: str,
+        keep: str | None = None,
+        was: str | None = None,
+    ) -> bool:
+        """Set a password: invitations and all sessions but `keep` (its id) end.
 
-        async def body(connection: AsyncConnection) -> None:
-            changed = update(accounts).where(accounts.c.name == name)
-            await connection.execute(changed.values(password_hash=password_hash, password_changed_at=at))
-            await connection.execute(delete(invitations).where(invitations.c.account == name))
-            others = (sessions.c.account == name) & (sessions.c.id != (keep or ""))
-            await connection.execute(delete(sessions).where(others))
-            await _note(connection, at, name, "password changed", name, address)
+        False, and nothing changes, if the hash is no longer `was` (unless None).
+        """
 
-        await self._write(body)
+        async def body(connection: AsyncConnection) -> bool:
+            if was is not None and not await _has_password(connection, name, was):
+                return False
+            await _put_password(connection, name, password_hash, at, address, keep)
+            return True
 
-    async def set_password_hash(self, name: str, password_hash: str) -> None:
-        """The same password, hashed as is usual now."""
-        rehashed = update(accounts).where(accounts.c.name == name).values(password_hash=password_hash)
+        return bool(await self._write(body))
+
+    async def set_password_hash(self, name: str, password_hash: str, *, was: str) -> None:
+        """The same password, hashed as is usual now, unless it has changed meanwhile."""
+        mine = (accounts.c.name == name) & (accounts.c.password_hash == was)
+        rehashed = update(accounts).where(mine).values(password_hash=password_hash)
         await self._write(lambda c: c.execute(rehashed))
 
     async def set_preferences(self, name: str, language: str | None, theme: Theme) -> None:
@@ -108,29 +135,34 @@ class Accounts:
 
     # Sessions
 
-    async def begin_session(self, session: Session) -> None:
-        """Keep a new session; old ones of the account beyond the newest 50 go."""
+    async def begin_session(self, session: Session, *, password_hash: str | None = None, instead: str = "") -> bool:
+        """Keep a new session, `instead` of one (its id); old ones of the account beyond the newest 50 go.
 
-        async def body(connection: AsyncConnection) -> None:
+        False, and nothing is kept, if the account's password is no longer that of the hash (unless None): it was
+        changed, or the account removed, while somebody signed in.
+        """
+
+        async def body(connection: AsyncConnection) -> bool:
+            if password_hash is not None and not await _has_password(connection, session.account, password_hash):
+                return False
+            await connection.execute(delete(sessions).where(sessions.c.id == instead))
             await connection.execute(insert(sessions).values(**msgspec.structs.asdict(session)))
             mine = select(sessions.c.id).where(sessions.c.account == session.account)
             newest = mine.order_by(sessions.c.seen_at.desc()).limit(50)
             beyond = (sessions.c.account == session.account) & sessions.c.id.not_in(newest)
             await connection.execute(delete(sessions).where(beyond))
             await _note(connection, session.created_at, session.account, "signed in", session.account, session.address)
+            return True
 
-        await self._write(body)
+        return bool(await self._write(body))
 
     async def session(self, session_id: str) -> tuple[Session, Account] | None:
         """Read a session and whose it is."""
+        query = select(sessions, accounts).join(accounts, accounts.c.name == sessions.c.account)
 
         async def body(connection: AsyncConnection) -> tuple[Session, Account] | None:
-            one = (await connection.execute(select(sessions).where(sessions.c.id == session_id))).mappings().first()
-            if one is None:
-                return None
-            query = select(accounts).where(accounts.c.name == one["account"])
-            owner = (await connection.execute(query)).mappings().first()
-            return None if owner is None else (_read(one, Session), _read(owner, Account))
+            row = (await connection.execute(query.where(sessions.c.id == session_id))).mappings().first()
+            return None if row is None else (_read(_part(row, sessions), Session), _read(_part(row, accounts), Account))
 
         found: tuple[Session, Account] | None = await self._read(body)
         return found
@@ -227,15 +259,11 @@ class Accounts:
 
     async def token(self, secret: str) -> tuple[Token, Account] | None:
         """Whose token this is; None if there is none."""
+        query = select(tokens, accounts).join(accounts, accounts.c.name == tokens.c.account)
 
         async def body(connection: AsyncConnection) -> tuple[Token, Account] | None:
-            query = select(tokens).where(tokens.c.id == fingerprint(secret))
-            row = (await connection.execute(query)).mappings().first()
-            if row is None:
-                return None
-            of_it = select(accounts).where(accounts.c.name == row["account"])
-            owner = (await connection.execute(of_it)).mappings().first()
-            return None if owner is None else (_token(row), _read(owner, Account))
+            row = (await connection.execute(query.where(tokens.c.id == fingerprint(secret)))).mappings().first()
+            return None if row is None else (_token(_part(row, tokens)), _read(_part(row, accounts), Account))
 
         found: tuple[Token, Account] | None = await self._read(body)
         return found
@@ -299,6 +327,11 @@ def _read(row: Any, kind: type[S]) -> S:
     return msgspec.convert({str(name): value for name, value in row.items()}, kind, strict=False)
 
 
+def _part(row: RowMapping, table: Table) -> dict[str, Any]:
+    """One table's columns of a row of two."""
+    return {column.name: row[column] for column in table.columns}
+
+
 def _token(row: Any) -> Token:
     return _read({**row, "scopes": tuple(row["scopes"].split())}, Token)
 
@@ -307,6 +340,22 @@ async def _put_profile(connection: AsyncConnection, name: str, columns: dict[str
     empty = {"account": name, **msgspec.structs.asdict(Profile())}
     made = upsert(profiles).values(**(empty | columns))
     await connection.execute(made.on_conflict_do_update(index_elements=["account"], set_=columns))
+
+
+async def _has_password(connection: AsyncConnection, name: str, password_hash: str) -> bool:
+    mine = (accounts.c.name == name) & (accounts.c.password_hash == password_hash)
+    return (await connection.execute(select(accounts.c.name).where(mine))).first() is not None
+
+
+async def _put_password(  # noqa: PLR0917
+    connection: AsyncConnection, name: str, password_hash: str, at: datetime, address: str, keep: str | None = None
+) -> None:
+    changed = update(accounts).where(accounts.c.name == name)
+    await connection.execute(changed.values(password_hash=password_hash, password_changed_at=at))
+    await connection.execute(delete(invitations).where(invitations.c.account == name))
+    others = (sessions.c.account == name) & (sessions.c.id != (keep or ""))
+    await connection.execute(delete(sessions).where(others))
+    await _note(connection, at, name, "password changed", name, address)
 
 
 async def _note(  # noqa: PLR0917

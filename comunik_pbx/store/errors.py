@@ -62,8 +62,10 @@ class StoreRefused(StoreError):
     """The row is impossible: nothing was changed."""
 
 
-class RuleMissing(StoreError):
+class RuleMissing(StoreError, KeyError):
     """The rule is not there."""
+
+    __str__ = Exception.__str__  # a KeyError's would put quotation marks around the sentence
 
 
 _UNWRITABLE = (

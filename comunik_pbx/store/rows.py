@@ -49,7 +49,10 @@ class CallRow(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """One line of the history: `before` and `after` are the rule's columns, None where it did not exist."""
+    """One line of the history: `before` and `after` are the rule's columns, None where it did not exist.
+
+    `new_target`: it leads to an outside number that the extension had never forwarded to before.
+    """
 
     id: int
     extension: str
@@ -60,6 +63,18 @@ class Change(Struct, frozen=True, kw_only=True):
     changed_at: Moment
     before: Json | None = None
     after: Json | None = None
+    new_target: bool = False
+
+
+class NewTarget(Struct, frozen=True, kw_only=True):
+    """An outside number that an extension had never forwarded to before, and the change that was the first."""
+
+    extension: str
+    number: str
+    kind: str
+    version: int
+    first_at: Moment
+    first_by: str
 
 
 class Service(Struct, frozen=True, kw_only=True):

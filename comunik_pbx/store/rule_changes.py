@@ -5,14 +5,28 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import RowMapping, Select, Table, and_, delete, func, insert, select, type_coerce, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+    type_coerce,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import NullType
 
-from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind
+from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind, ToNumber
 from comunik_pbx.store.errors import RuleMissing, StoreRefused
-from comunik_pbx.store.rows import UNREADABLE, Change, change_of, columns_of, rule_of
-from comunik_pbx.store.tables import history, rules
+from comunik_pbx.store.rows import UNREADABLE, Change, NewTarget, change_of, columns_of, plain, rule_of
+from comunik_pbx.store.tables import history, outside_targets, rules
 
 
 def raw(table: Table) -> Select[Any]:
@@ -38,7 +52,12 @@ def by_extension(rows: Iterable[RowMapping]) -> tuple[dict[str, ExtensionRules],
 
 async def read_all(connection: AsyncConnection) -> tuple[dict[str, ExtensionRules], list[str]]:
     """Every extension's rules, and complaints about rows that cannot be read."""
-    return by_extension((await connection.execute(raw(rules))).mappings())
+    return await read(connection, true())
+
+
+async def read(connection: AsyncConnection, which: ColumnElement[bool]) -> tuple[dict[str, ExtensionRules], list[str]]:
+    """Some rules, and complaints about rows that cannot be read."""
+    return by_extension((await connection.execute(raw(rules).where(which))).mappings())
 
 
 async def put(connection: AsyncConnection, rule: Rule) -> Rule:
@@ -86,7 +105,9 @@ async def clear(connection: AsyncConnection, extension: str, kind: RuleKind, by:
 
 async def read_history(connection: AsyncConnection, extension: str | None, limit: int) -> list[Change]:
     """Read changes, newest first; lines that cannot be read are left out."""
-    query = raw(history).order_by(history.c.id.desc()).limit(limit)
+    first = and_(*(outside_targets.c[name] == history.c[name] for name in ("extension", "kind", "version")))
+    query = raw(history).add_columns(outside_targets.c.number.is_not(None).label("new_target"))
+    query = query.select_from(history.outerjoin(outside_targets, first)).order_by(history.c.id.desc()).limit(limit)
     if extension is not None:
         query = query.where(history.c.extension == extension)
     found = []
@@ -96,6 +117,25 @@ async def read_history(connection: AsyncConnection, extension: str | None, limit
         except UNREADABLE:
             continue
     return found
+
+
+async def untold_targets(connection: AsyncConnection) -> list[NewTarget]:
+    """Read the new outside targets that nobody was told of yet, the first first; what cannot be read is left out."""
+    query = raw(outside_targets).where(outside_targets.c.told.is_(False)).order_by(outside_targets.c.first_at)
+    found = []
+    for row in (await connection.execute(query)).mappings():
+        try:
+            found.append(msgspec.convert(plain(row), NewTarget, strict=False))
+        except UNREADABLE:
+            continue
+    return found
+
+
+async def told_targets(connection: AsyncConnection, targets: Iterable[NewTarget]) -> None:
+    """Remember that somebody was told."""
+    for target in targets:
+        of_this = and_(outside_targets.c.extension == target.extension, outside_targets.c.number == target.number)
+        await connection.execute(update(outside_targets).where(of_this).values(told=True))
 
 
 async def _write(connection: AsyncConnection, rule: Rule, before: RowMapping | None, action: str) -> Rule:
@@ -110,6 +150,10 @@ async def _write(connection: AsyncConnection, rule: Rule, before: RowMapping | N
     await connection.execute(statement.values(**columns))
     line = {name: columns[name] for name in ("extension", "kind", "version", "changed_by", "changed_at")}
     await _remember(connection, line, action, before, msgspec.to_builtins(columns))
+    if isinstance(rule.to, ToNumber):
+        first = {"first_at": rule.changed_at, "first_by": rule.changed_by, "told": False}
+        known = {"extension": rule.extension, "number": rule.to.number, "kind": rule.kind.value, "version": version}
+        await connection.execute(upsert(outside_targets).values(**known, **first).on_conflict_do_nothing())
     return rule
 
 

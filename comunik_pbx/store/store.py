@@ -14,13 +14,16 @@ from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from comunik_pbx.forwarding.rules import Destination, ExtensionRules, Rule, RuleKind
+from comunik_pbx.forwarding.directory import Directory
+from comunik_pbx.forwarding.rules import Destination, ExtensionRules, Rule, RuleKind, Rules
 from comunik_pbx.store import call_log, rule_changes
 from comunik_pbx.store.accounts import Accounts
 from comunik_pbx.store.allow_list import AllowList
-from comunik_pbx.store.errors import StoreRefused, translated
+from comunik_pbx.store.checked_rules import CheckedRules
+from comunik_pbx.store.errors import StoreLocked, StoreRefused, translated
 from comunik_pbx.store.migrate import migrate, up_to_date
-from comunik_pbx.store.rows import UNREADABLE, CallRow, Change, Service, plain
+from comunik_pbx.store.proven import ProvenNumbers
+from comunik_pbx.store.rows import UNREADABLE, CallRow, Change, NewTarget, Service, plain
 from comunik_pbx.store.sqlite import commits, create, engine_for, path_of, transaction, use_wal
 from comunik_pbx.store.tables import changes, service
 
@@ -38,13 +41,16 @@ class Store:
     A write that is cancelled leaves nothing behind, or all of it if its commit was under way.
     """
 
-    def __init__(self, engine: AsyncEngine, path: Path) -> None:
+    def __init__(self, engine: AsyncEngine, path: Path, lock_seconds: float = 5.0) -> None:
         self.path = path
+        self._lock_seconds = lock_seconds
+        self._one_writer = asyncio.Lock()
         self.complaints: tuple[str, ...] = ()
         self._engine = engine
         self._readers = engine.execution_options(reading=True)
         self.accounts = Accounts(self._write, self._read)
         self.allow_list = AllowList(self._write, self._read)
+        self.proven = ProvenNumbers(self._write, self._read)
 
     @classmethod
     async def open(cls, url: str, lock_seconds: float = 5.0) -> "Store":
@@ -64,7 +70,7 @@ class Store:
         except BaseException:
             await engine.dispose()
             raise
-        return cls(engine, path)
+        return cls(engine, path, lock_seconds)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -91,6 +97,13 @@ class Store:
         self.complaints = tuple(complaints)
         return rules
 
+    def checked(self, directory: Directory, defaults: Rules, *, vouched: bool = False) -> CheckedRules:
+        """Changes of rules, checked as they are written; `defaults` are the configuration's rules.
+
+        `vouched` by an administrator, outside numbers need no other proof.
+        """
+        return CheckedRules(self._write, directory, defaults, vouched=vouched)
+
     async def set_rule(
         self,
         extension: str,
@@ -105,8 +118,8 @@ class Store:
     ) -> Rule:
         """Set a rule, whatever was there. `rings` 0 to 12; `until` aware; `by` who asks, `at` when (now).
 
-        Whether the destination may be dialled is the caller's to check. Raises StoreRefused for an impossible
-        rule.
+        Whether the destination may be dialled is the caller's to know, or `checked`'s. Raises StoreRefused for an
+        impossible rule.
         """
         wanted = Rule(
             extension=extension,
@@ -147,6 +160,14 @@ class Store:
     async def history(self, extension: str | None = None, limit: int = 50) -> list[Change]:
         """Who changed which rule when, newest first."""
         return await self._read(lambda c: rule_changes.read_history(c, extension, limit))
+
+    async def untold_targets(self) -> list[NewTarget]:
+        """Outside numbers that extensions had never forwarded to before, of which nobody was told yet."""
+        return await self._read(rule_changes.untold_targets)
+
+    async def told_targets(self, targets: Sequence[NewTarget]) -> None:
+        """Remember that somebody was told."""
+        await self._write(lambda c: rule_changes.told_targets(c, targets))
 
     async def rules_written(self) -> int:
         """How often rules have been changed so far, by anybody."""
@@ -251,7 +272,16 @@ class Store:
         return None
 
     async def _write(self, body: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        return await transaction(self._engine, self.path, body)
+        """One after the other: SQLite has those who wait for its lock sleep ever longer, in no order."""
+        try:
+            async with asyncio.timeout(self._lock_seconds):
+                await self._one_writer.acquire()
+        except TimeoutError:
+            raise StoreLocked(f"The store {self.path} is still being written ({self._lock_seconds:g} s).") from None
+        try:
+            return await transaction(self._engine, self.path, body)
+        finally:
+            self._one_writer.release()
 
     async def _read(self, body: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         return await transaction(self._readers, self.path, body)

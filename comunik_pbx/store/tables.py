@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-HEAD = "0003"  # the newest migration; a test compares
+HEAD = "0004"  # the newest migration; a test compares
 
 
 class Moment(TypeDecorator[datetime]):
@@ -105,6 +105,20 @@ history = Table(
     UniqueConstraint("extension", "kind", "version"),
     CheckConstraint("action IN ('set', 'on', 'off', 'clear')", name="action"),
     sqlite_autoincrement=True,
+)
+
+# Every outside number that an extension ever forwarded to, with the change of its rules that was the first: a line of
+# `history` is one of a new target if it stands here. `told` once the running service has said so in its log.
+outside_targets = Table(
+    "outside_targets",
+    metadata,
+    Column("extension", Text, primary_key=True),
+    Column("number", Text, primary_key=True),  # E.164
+    Column("kind", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("first_at", Moment, nullable=False),
+    Column("first_by", Text, nullable=False),
+    Column("told", Boolean(name="told", create_constraint=True), nullable=False),
 )
 
 calls = Table(
@@ -220,6 +234,17 @@ allowed_numbers = Table(
     Column("enabled", Boolean(name="enabled", create_constraint=True), nullable=False),
     Column("changed_by", Text, nullable=False),
     Column("changed_at", Moment, nullable=False),
+    CheckConstraint("number LIKE '+%'", name="number"),
+)
+
+# Outside numbers that an extension's calls may be forwarded to where `forwarding.prove_numbers` asks for a proof.
+proven_numbers = Table(
+    "proven_numbers",
+    metadata,
+    Column("extension", Text, primary_key=True),
+    Column("number", Text, primary_key=True),  # E.164
+    Column("proven_at", Moment, nullable=False),
+    Column("proven_by", Text, nullable=False),
     CheckConstraint("number LIKE '+%'", name="number"),
 )
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from comunik_pbx.forwarding.directory import Directory, Extension
+from comunik_pbx.forwarding.plan import unproven
 from comunik_pbx.forwarding.reread import reason
 from comunik_pbx.forwarding.rules import ExtensionRules, Rule, RuleKind
 from comunik_pbx.web import recent
@@ -19,7 +20,7 @@ from comunik_pbx.web.showing import destination, ring_choice, with_numbers
 
 router = APIRouter(prefix="/admin")
 
-MOST_CALLS = 100
+MOST_CALLS = 50
 
 
 @router.get("")
@@ -103,7 +104,7 @@ def call_line(call: CallLine, directory: Directory, who: Admin) -> dict[str, Any
     }
 
 
-def change_line(change: RuleChange, who: Admin) -> dict[str, str]:
+def change_line(change: RuleChange, who: Admin) -> dict[str, Any]:
     """A line of the rules' history, in words."""
     return {
         "extension": change.extension,
@@ -112,6 +113,7 @@ def change_line(change: RuleChange, who: Admin) -> dict[str, str]:
         "by": change.changed_by,
         "before": _written(change.before, who),
         "after": _written(change.after, who),
+        "new": change.new_target,
     }
 
 
@@ -125,18 +127,20 @@ def _row(extension: Extension, everybody: Mapping[str, ExtensionRules], who: Adm
         "number": extension.number,
         "name": extension.name,
         "did": [who.number(did) for did in extension.did],
-        "rules": {kind.value: _rule(getattr(mine, kind), who) for kind in RuleKind},
+        "rules": {kind.value: _rule(getattr(mine, kind), extension, who) for kind in RuleKind},
     }
 
 
-def _rule(rule: Rule | None, who: Admin) -> dict[str, Any] | None:
+def _rule(rule: Rule | None, extension: Extension, who: Admin) -> dict[str, Any] | None:
     if rule is None:
         return None
+    missing = unproven(rule, extension, who.needs.rules.directory())
     key = ("extensions", rule.extension, "forward", rule.kind.value)
     return {
         "to": destination(rule.to, who.needs.rules.directory(), who.text),
         "rings": "" if rule.kind is RuleKind.ALWAYS else ring_choice(rule.rings, who.needs.rules.directory(), who.text),
-        "acts": rule.enabled and not rule.expired(who.moment),
+        "acts": rule.enabled and not rule.expired(who.moment) and not missing,
+        "idle": who.text("not verified") if missing and rule.enabled else who.text("off"),
         "locked": rule.locked,
         "by": rule.changed_by,
         "from_file": who.needs.rules.file_of(*key) if rule.version == 0 else "",

@@ -17,6 +17,7 @@ from comunik_pbx.web import (
     keypad,
     preferences,
     profile,
+    proving,
     security,
     sign_in,
 )
@@ -31,6 +32,7 @@ PAGES = (
     home,
     sign_in,
     help,
+    proving,
     forwarding,
     keypad,
     profile,
@@ -56,7 +58,8 @@ def portal(needs: Needs) -> FastAPI:
     """The whole portal, an ASGI application."""
     app = FastAPI(
         title="comunik-pbx",
-        middleware=[Middleware(Protection)],
+        middleware=[Middleware(Protection, needs.language)],
+        redirect_slashes=False,  # such a redirect would name the host that the request named
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -64,7 +67,7 @@ def portal(needs: Needs) -> FastAPI:
             Away: _away,
             NotAllowed: _not_allowed,
             NotFound: _not_found,
-            Unavailable: _unavailable,
+            **dict.fromkeys((Unavailable, *needs.failures), _unavailable),
             HTTPException: _http,
         },
     )
@@ -100,7 +103,8 @@ async def _not_found(request: Request, _: Exception) -> Response:
     return who.show("wrong.html", 404, wrong=who.text("There is no such page."))
 
 
-async def _unavailable(request: Request, _: Exception) -> Response:
+async def _unavailable(request: Request, error: Exception) -> Response:
+    log.error("the portal could not do what it was asked", path=request.url.path, why=str(error))
     who = await _who(request)
     wrong = who.text("This cannot be done at the moment; nothing was changed. Please try again.")
     return who.show("wrong.html", 503, wrong=wrong)

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from starlette.datastructures import FormData
 
+from comunik_pbx.accounts.account import Role
 from comunik_pbx.forwarding.call import Call, Caller
 from comunik_pbx.forwarding.directory import Directory
 from comunik_pbx.forwarding.explain import words
-from comunik_pbx.forwarding.plan import plan
+from comunik_pbx.forwarding.plan import outside, plan
 from comunik_pbx.forwarding.refusals import Refusal, RefusalCode
 from comunik_pbx.forwarding.rules import (
     MAX_RINGS,
@@ -49,8 +50,12 @@ async def show(caller: str = "", who: Member = Depends(member)) -> Response:
 @router.post("/forwarding/{kind}")
 async def save(kind: str, who: Member = Depends(member), sent: FormData = Depends(form)) -> Response:
     """Set a rule and switch it on: "confirm"."""
-    which = _kind(kind)
     typed = {name: word(sent, name) for name in ("channel", "extension", "number", "rings", "until")}
+    return await set_rule(kind_of(kind), typed, who)
+
+
+async def set_rule(which: RuleKind, typed: dict[str, str], who: Member, done: str = "forwarding") -> Response:
+    """Set a rule as it was typed, or show the page again with the reason beside the field."""
     to = _destination(which, typed, who.needs.rules.directory())
     if isinstance(to, Refusal):
         return await _page(who, 422, which, typed, _refused(to, who, typed["extension"]))
@@ -68,9 +73,9 @@ async def save(kind: str, who: Member = Depends(member), sent: FormData = Depend
         rings=0 if which is RuleKind.ALWAYS else count,
         until=until,
     )
-    if refusal := await who.needs.rules.save(rule, by=_by(who)):
+    if refusal := await who.needs.rules.save(rule, by=by(who), vouched=who.who.role is Role.ADMIN):
         return await _page(who, 422, which, typed, _refused(refusal, who))
-    return go(f"/forwarding?done=forwarding#{which.value}")
+    return go(f"/forwarding?done={done}#{which.value}")
 
 
 @router.post("/forwarding/{kind}/{state}")
@@ -81,11 +86,12 @@ async def switch(
     sent: FormData = Depends(form),
 ) -> Response:
     """Switch a rule on or off; its number stays."""
-    which = _kind(kind)
+    which = kind_of(kind)
     if state not in ("on", "off"):
         raise NotFound
     try:
-        refusal = await who.needs.rules.switch(who.extension.number, which, state == "on", by=_by(who))
+        vouched = who.who.role is Role.ADMIN
+        refusal = await who.needs.rules.switch(who.extension.number, which, state == "on", by=by(who), vouched=vouched)
     except KeyError:
         raise NotFound from None
     if refusal:
@@ -93,14 +99,16 @@ async def switch(
     return go(f"/forwarding?done=forwarding#{which.value}")
 
 
-def _kind(written: str) -> RuleKind:
+def kind_of(written: str) -> RuleKind:
+    """The rule that an address is about."""
     try:
         return RuleKind(written)
     except ValueError:
         raise NotFound from None
 
 
-def _by(who: Member) -> str:
+def by(who: Member) -> str:
+    """How the history names him."""
     return f"portal:{who.who.name}"
 
 
@@ -148,9 +156,23 @@ def _refused(refusal: Refusal, who: Member, name: str = "") -> tuple[str, str]:
         return "extension", who.text("Several people are called so: %(names)s.") % {"names": names.listed(several)}
     if refusal.code is RefusalCode.UNKNOWN_EXTENSION and not refusal.about:
         return "extension", who.text("An extension or a name is needed.")
-    country = who.needs.rules.directory().numbers.country
-    why = with_numbers(refusal.words(who.language), country) if refusal.about else who.text("A number is needed.")
-    return _FIELDS.get(refusal.code, "number"), why[0].upper() + why[1:] + ("" if why.endswith(".") else ".")
+    why = sentence(refusal, who) if refusal.about else who.text("A number is needed.")
+    return _FIELDS.get(refusal.code, "number"), why
+
+
+def sentence(refusal: Refusal, who: Member) -> str:
+    """Why not, as a sentence, with numbers as people read them."""
+    why = with_numbers(refusal.words(who.language), who.needs.rules.directory().numbers.country)
+    return f"{why[0].upper()}{why[1:].removesuffix('.')}."
+
+
+def unproven(number: str, who: Member) -> bool:
+    """Whether a proof is all that is missing for his calls to be forwarded to this number."""
+    directory = who.needs.rules.directory()
+    if who.needs.proofs is None or directory.proven is None or directory.called(number) is not None:
+        return False
+    found = outside(number, who.extension, directory)
+    return isinstance(found, Refusal) and found.code is RefusalCode.UNPROVEN
 
 
 async def _page(  # noqa: PLR0917
@@ -188,6 +210,7 @@ def _now(mine: ExtensionRules, who: Member) -> str:
     """What is in force now, in one sentence."""
     directory, text, now = who.needs.rules.directory(), who.text, who.moment
     acting = {k: r for k in RuleKind if (r := getattr(mine, k)) is not None and r.enabled and not r.expired(now)}
+    acting = {k: r for k, r in acting.items() if not (isinstance(r.to, ToNumber) and unproven(r.to.number, who))}
     if RuleKind.ALWAYS in acting:
         acting = {RuleKind.ALWAYS: acting[RuleKind.ALWAYS]}
     said = [in_force(rule, directory, text, who.date(rule.until)) for rule in acting.values()]
@@ -231,10 +254,16 @@ def _card(
         and values["channel"] in ("extension", "number")
     ):
         field = values["channel"]  # the one that is shown
+    missing = rule is not None and isinstance(rule.to, ToNumber) and unproven(rule.to.number, who)
+    asked = typed is not None and (kind is RuleKind.ALWAYS or typed["channel"] == "number")
+    shown = shown_number(directory.numbers.e164(values["number"]) or "", directory.numbers.country)
+    proof = {"shown": shown, "typed": {name: values[name] for name in ("number", "rings", "until")}}
     return {
         "kind": kind.value,
         "rule": rule,
-        "acts": rule is not None and rule.enabled and not rule.expired(who.moment),
+        "unproven": missing,
+        "prove": proof if (unproven(values["number"], who) if asked else missing and typed is None) else None,
+        "acts": rule is not None and rule.enabled and not rule.expired(who.moment) and not missing,
         "expired": rule is not None and rule.enabled and rule.expired(who.moment),
         "to": destination(rule.to, directory, who.text) if rule else "",
         "after": ring_choice(rule.rings, directory, who.text) if rule and kind is not RuleKind.ALWAYS else "",

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from comunik_pbx.accounts.account import Account, AllowedNumber, AuditEntry, Profile, Session, Theme, Token
+from comunik_pbx.accounts.account import (
+    Account,
+    AllowedNumber,
+    AuditEntry,
+    Profile,
+    ProvenNumber,
+    Session,
+    Theme,
+    Token,
+)
 from comunik_pbx.accounts.sign_in_limits import SignInLimits
 from comunik_pbx.forwarding.directory import Directory, Extension
 from comunik_pbx.forwarding.plan import Usage
@@ -27,12 +36,24 @@ class AccountBook(Protocol):
     async def account(self, name: str) -> Account | None: ...  # noqa: D102
     async def all(self) -> list[Account]: ...  # noqa: D102
     async def invited(self, secret: str, now: datetime) -> Account | None: ...  # noqa: D102
+    async def accept(  # noqa: D102
+        self, secret: str, password_hash: str, *, at: datetime, address: str
+    ) -> Account | None: ...
     async def set_password(  # noqa: D102
-        self, name: str, password_hash: str, *, at: datetime, address: str, keep: str | None = None
-    ) -> None: ...
-    async def set_password_hash(self, name: str, password_hash: str) -> None: ...  # noqa: D102
+        self,
+        name: str,
+        password_hash: str,
+        *,
+        at: datetime,
+        address: str,
+        keep: str | None = None,
+        was: str | None = None,
+    ) -> bool: ...
+    async def set_password_hash(self, name: str, password_hash: str, *, was: str) -> None: ...  # noqa: D102
     async def set_preferences(self, name: str, language: str | None, theme: Theme) -> None: ...  # noqa: D102
-    async def begin_session(self, session: Session) -> None: ...  # noqa: D102
+    async def begin_session(  # noqa: D102
+        self, session: Session, *, password_hash: str | None = None, instead: str = ""
+    ) -> bool: ...
     async def session(self, session_id: str) -> tuple[Session, Account] | None: ...  # noqa: D102
     async def sessions(self, name: str) -> list[Session]: ...  # noqa: D102
     async def seen(self, session_id: str, at: datetime, address: str) -> None: ...  # noqa: D102
@@ -69,6 +90,9 @@ class RuleChange(Protocol):
     def before(self) -> dict[str, Any] | None: ...  # noqa: D102
     @property
     def after(self) -> dict[str, Any] | None: ...  # noqa: D102
+    @property
+    def new_target(self) -> bool:
+        """It leads to an outside number that the extension had never forwarded to before."""
 
 
 class RuleBook(Protocol):
@@ -83,10 +107,12 @@ class RuleBook(Protocol):
     async def in_force(self) -> Rules:
         """The users' rules and the configuration's defaults, as the next call meets them."""
 
-    async def save(self, rule: Rule, *, by: str) -> Refusal | None:
-        """Set a rule, or say why not."""
+    async def save(self, rule: Rule, *, by: str, vouched: bool = False) -> Refusal | None:
+        """Set a rule, or say why not. `vouched` by an administrator, an outside number needs no other proof."""
 
-    async def switch(self, extension: str, kind: RuleKind, enabled: bool, *, by: str) -> Refusal | None:
+    async def switch(
+        self, extension: str, kind: RuleKind, enabled: bool, *, by: str, vouched: bool = False
+    ) -> Refusal | None:
         """Switch a rule on or off, keeping its number; or say why not. Raises KeyError if there is none."""
 
     async def clear(self, extension: str, kind: RuleKind, *, by: str) -> Refusal | None:
@@ -108,6 +134,22 @@ class NumberList(Protocol):
     async def all(self) -> list[AllowedNumber]: ...  # noqa: D102
     async def put(self, one: AllowedNumber) -> None: ...  # noqa: D102
     async def remove(self, number: str, *, by: str, at: datetime) -> bool: ...  # noqa: D102
+
+
+class NumberProofs(Protocol):
+    """Proofs that outside numbers (E.164) are their users' own, where the configuration asks for them."""
+
+    async def proven(self, extension: str) -> list[ProvenNumber]:
+        """What an extension has proven so far."""
+
+    def call(self, extension: Extension, number: str, *, by: str) -> Refusal | None:
+        """Have the system call a number and say a code there; or say why not."""
+
+    def progress(self, extension: str, number: str) -> str | None:
+        """How that goes: calling, ringing, asked, said, unanswered, unheard, failed; None if no code is awaited."""
+
+    async def confirm(self, extension: str, number: str, code: str, *, by: str) -> Refusal | None:
+        """Take the code that was heard; or say why not."""
 
 
 class CallLine(Protocol):
@@ -163,7 +205,10 @@ class Phone(Protocol):
 
 @dataclass(frozen=True)
 class Needs:
-    """All of it. `clock` gives the moment, aware; `url` is what people type, without a slash at its end."""
+    """All of it. `clock` gives the moment, aware; `url` is what people type, without a slash at its end.
+
+    `failures` are the errors by which these say, besides Unavailable, that something cannot be done now.
+    """
 
     accounts: AccountBook
     rules: RuleBook
@@ -171,6 +216,8 @@ class Needs:
     numbers: NumberList
     clock: Callable[[], datetime]
     phone: Phone | None = None
+    proofs: NumberProofs | None = None
     language: str = "en"
     url: str = ""
+    failures: tuple[type[Exception], ...] = ()
     limits: SignInLimits = field(default_factory=SignInLimits)

@@ -18,6 +18,7 @@ from starlette.datastructures import FormData
 
 from comunik_pbx.accounts.account import Account, Role, Session, Theme, session_ended
 from comunik_pbx.forwarding.directory import Extension
+from comunik_pbx.web.cookies import session_cookie
 from comunik_pbx.web.guide import SECTIONS
 from comunik_pbx.web.languages import LANGUAGES, N_, NAMES, Gettext, gettext, preferred, translations
 from comunik_pbx.web.needs import Needs
@@ -25,7 +26,6 @@ from comunik_pbx.web.showing import shown_number
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
-COOKIE = "comunik_session"
 SEEN_EVERY = timedelta(minutes=5)
 
 MENU = [
@@ -38,6 +38,7 @@ MENU = [
 
 DONE = {
     "forwarding": N_("Your forwarding is changed. It is in force for the next call."),
+    "proven": N_("The number is verified and your forwarding is changed. It is in force for the next call."),
     "preferences": N_("Your preferences are saved."),
     "password": N_("Your password is changed. All other sessions have ended."),
     "sessions": N_("That session has ended."),
@@ -105,7 +106,7 @@ class Visitor:
     @property
     def address(self) -> str:
         """Where he comes from."""
-        return self.request.client.host if self.request.client else ""
+        return self.request.client.host[:64] if self.request.client else ""
 
     @property
     def language(self) -> str:
@@ -220,7 +221,7 @@ def csrf_token(secret: str) -> str:
 async def visitor(request: Request) -> Visitor:
     """Whoever asks."""
     needs: Needs = request.app.state.needs
-    secret = request.cookies.get(COOKIE, "")
+    secret = request.cookies.get(session_cookie(request, needs), "")
     if not 20 <= len(secret) <= 100:
         return Visitor(request, needs)
     found = await needs.accounts.session(session_id(secret))
@@ -270,8 +271,13 @@ async def form(request: Request, who: Person = Depends(person)) -> AsyncGenerato
 
 def word(sent: FormData, name: str, most: int = 200) -> str:
     """One field as text, without the spaces around it; empty if it is missing. Longer than `most` is cut."""
+    return secret_word(sent, name).strip()[:most]
+
+
+def secret_word(sent: FormData, name: str) -> str:
+    """One field as it was typed; empty if it is missing. Halves of surrogate pairs, which no text has, become `?`."""
     value = sent.get(name)
-    return value.strip()[:most] if isinstance(value, str) else ""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def go(to: str) -> Response:

@@ -67,11 +67,11 @@ async def photo(who: Member = Depends(member)) -> Response:
 
 
 async def picture(accounts: AccountBook, name: str) -> Response:
-    """Somebody's photo. Its address changes with it (`?v=`), so a browser may keep it."""
+    """Somebody's photo. No browser keeps it: the next who signs in there has his under the same address."""
     png = await accounts.photo(name)
     if png is None:
         raise NotFound
-    return Response(png, media_type="image/png", headers={"cache-control": "private, max-age=86400"})
+    return Response(png, media_type="image/png")
 
 
 def checked(typed: dict[str, str], directory: Directory, text: Gettext) -> tuple[Profile, dict[str, str]]:

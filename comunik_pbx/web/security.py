@@ -1,16 +1,14 @@
 """One's password, and where one is signed in."""
 
-import time
-
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from starlette.datastructures import FormData
 
-from comunik_pbx.web import passwords
 from comunik_pbx.web.browsers import browser_name
+from comunik_pbx.web.cookies import keep_device
 from comunik_pbx.web.languages import N_
-from comunik_pbx.web.pages import Person, form, go, person, word
-from comunik_pbx.web.sign_in import about
+from comunik_pbx.web.pages import Person, form, go, person, secret_word, word
+from comunik_pbx.web.password_change import PasswordRefused, change_password
 
 router = APIRouter()
 
@@ -24,6 +22,8 @@ ACTIONS = {
     "token made": N_("API token made"),
     "token removed": N_("API token removed"),
     "number allowed": N_("Allowed numbers changed"),
+    "number proven": N_("Number verified"),
+    "proof removed": N_("Verification of a number removed"),
 }
 
 
@@ -34,26 +34,23 @@ async def show(who: Person = Depends(person)) -> Response:
 
 
 @router.post("/security/password")
-async def change_password(who: Person = Depends(person), sent: FormData = Depends(form)) -> Response:
+async def change(who: Person = Depends(person), sent: FormData = Depends(form)) -> Response:
     """Change the password: the current one, the new one, and again."""
-    current, new, again = (str(sent.get(name) or "") for name in ("current", "new", "again"))
-    limits, now = who.needs.limits, time.monotonic()
-    if limits.wait_seconds(who.who.name, who.address, now):
-        return await _page(who, 429, current=who.text("Too many wrong passwords. Wait a quarter of an hour."))
-    if not await passwords.right(current, who.who.password_hash):
-        limits.failed(who.who.name, who.address, now)
-        return await _page(who, 422, current=who.text("This is not your password."))
-    limits.succeeded(who.who.name, who.address)
-    if wrong := passwords.weakness(new, about(who, who.who), who.text):
-        return await _page(who, 422, new=wrong)
-    if new == current:
-        return await _page(who, 422, new=who.text("This is the password you have."))
+    current, new, again = (secret_word(sent, name) for name in ("current", "new", "again"))
     if new != again:
         return await _page(who, 422, again=who.text("The two are not the same."))
-    hashed = await passwords.hashed(new)
-    accounts = who.needs.accounts
-    await accounts.set_password(who.who.name, hashed, at=who.moment, address=who.address, keep=who.here.id)
-    return go("/security?done=password")
+    here = who.here.id
+    try:
+        hashed = await change_password(
+            who.needs, who.who, current, new, text=who.text, address=who.address, here=here, keep=here
+        )
+    except PasswordRefused as refused:
+        if refused.field == "wait":
+            return await _page(who, 429, current=refused.why)
+        return await _page(who, 422, **{refused.field: refused.why})
+    answer = go("/security?done=password")
+    keep_device(answer, who.request, who.needs, hashed)
+    return answer
 
 
 @router.post("/security/end-session")

@@ -9,9 +9,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.datastructures import FormData
 
-from comunik_pbx.accounts.account import Account, Session
+from comunik_pbx.accounts.account import Session
 from comunik_pbx.web import passwords
-from comunik_pbx.web.pages import COOKIE, NotFound, Person, Visitor, form, go, person, session_id, visitor, word
+from comunik_pbx.web.cookies import device, forget_session, keep_device, keep_session
+from comunik_pbx.web.pages import NotFound, Person, Visitor, form, go, person, secret_word, session_id, visitor, word
+from comunik_pbx.web.password_change import about
 
 log = structlog.get_logger(__name__)
 
@@ -30,27 +32,33 @@ async def ask(next: str = "/", who: Visitor = Depends(visitor)) -> Response:  # 
 async def sign_in(request: Request, who: Visitor = Depends(visitor)) -> Response:
     """Sign in with extension and password."""
     async with request.form(max_files=0, max_fields=10) as sent:
-        name, onward, password = word(sent, "name", 64), _inside(word(sent, "next")), _secret(sent, "password")
+        name, onward, password = word(sent, "name", 64), _inside(word(sent, "next")), secret_word(sent, "password")
     limits, now = who.needs.limits, time.monotonic()
-    if wait := limits.wait_seconds(name, who.address, now):
+    account = await who.needs.accounts.account(name)
+    known = device(request, account.password_hash if account else None)
+    if wait := limits.wait_seconds(name, who.address, now, known):
         minutes = math.ceil(wait / 60)
         wrong = who.text("Too many wrong passwords. Try again in %(minutes)s min.") % {"minutes": minutes}
         answer = who.show("sign_in.html", 429, next=onward, name=name, wrong=wrong)
         answer.headers["retry-after"] = str(math.ceil(wait))
         return answer
-    account = await who.needs.accounts.account(name)
-    limits.failed(name, who.address, now)  # counted before it is tried: tries at the same moment count too
-    if not await passwords.right(password, account.password_hash if account else None) or account is None:
-        log.warning("sign-in refused", account=name, address=who.address)
-        if account is not None:
-            at = who.moment
-            await who.needs.accounts.note(name, "sign-in refused", by=name, at=at, address=who.address)
-        wrong = who.text("That extension and password do not belong together.")
-        return who.show("sign_in.html", 401, next=onward, name=name, wrong=wrong)
-    limits.succeeded(name, who.address)
-    if passwords.outdated(account.password_hash or ""):
-        await who.needs.accounts.set_password_hash(name, await passwords.hashed(password))
-    return await _begin(who, account, onward)
+    limits.failed(name, who.address, now, known)  # counted before it is tried: tries at the same moment count too
+    if await passwords.right(password, account.password_hash if account else None) and account is not None:
+        limits.succeeded(name, who.address, known)
+        password_hash = account.password_hash or ""
+        if passwords.outdated(password_hash):
+            renewed = await passwords.hashed(password)
+            await who.needs.accounts.set_password_hash(name, renewed, was=password_hash)
+            password_hash = renewed
+        if (signed_in := await _begin(who, name, password_hash, onward)) is not None:
+            return signed_in
+    # A name that is none of ours may be a password typed into the wrong field: it is written nowhere. A line is, so
+    # that this takes as long as for an account there is.
+    log.warning("sign-in refused", account=name if account else "(there is none)", address=who.address)
+    refused = name if account else ""
+    await who.needs.accounts.note(refused, "sign-in refused", by=refused, at=who.moment, address=who.address)
+    wrong = who.text("That extension and password do not belong together.")
+    return who.show("sign_in.html", 401, next=onward, name=name, wrong=wrong)
 
 
 @router.post("/sign-out")
@@ -58,7 +66,7 @@ async def sign_out(who: Person = Depends(person), sent: FormData = Depends(form)
     """End this session."""
     await who.needs.accounts.end_sessions(who.who.name, at=who.moment, address=who.address, only=who.here.id)
     answer = go("/sign-in")
-    answer.delete_cookie(COOKIE, path="/")
+    forget_session(answer, who.request, who.needs)
     return answer
 
 
@@ -78,45 +86,38 @@ async def accept(secret: str, request: Request, who: Visitor = Depends(visitor))
     if account is None:
         raise NotFound
     async with request.form(max_files=0, max_fields=10) as sent:
-        password, again = _secret(sent, "password"), _secret(sent, "again")
-    if wrong := passwords.weakness(password, about(who, account), who.text):
+        password, again = secret_word(sent, "password"), secret_word(sent, "again")
+    if wrong := await passwords.weakness(password, about(who.needs, account), who.text):
         return who.show("invitation.html", 422, invited=account, wrong=wrong, wrong_again="")
     if password != again:
         wrong = who.text("The two are not the same.")
         return who.show("invitation.html", 422, invited=account, wrong="", wrong_again=wrong)
     hashed = await passwords.hashed(password)
-    await who.needs.accounts.set_password(account.name, hashed, at=who.moment, address=who.address)
-    return await _begin(who, account, "/?done=welcome")
+    accepted = await who.needs.accounts.accept(secret, hashed, at=who.moment, address=who.address)
+    begun = await _begin(who, accepted.name, hashed, "/?done=welcome") if accepted is not None else None
+    if begun is None:  # somebody else was faster
+        raise NotFound
+    return begun
 
 
-def about(who: Visitor, account: Account) -> tuple[str, ...]:
-    """What others would guess first: who he is."""
-    extension = who.needs.rules.directory().extensions.get(account.name)
-    return (account.name, *(extension.name.split() if extension else ()), "comunik")
-
-
-async def _begin(who: Visitor, account: Account, onward: str) -> Response:
+async def _begin(who: Visitor, name: str, password_hash: str, onward: str) -> Response | None:
+    """Begin a session, with a new secret; None if the password has changed meanwhile."""
     secret, now = secrets.token_urlsafe(32), who.moment
-    browser = who.request.headers.get("user-agent", "")[:200]
-    await who.needs.accounts.begin_session(
-        Session(
-            id=session_id(secret),
-            account=account.name,
-            created_at=now,
-            seen_at=now,
-            address=who.address,
-            browser=browser,
-        )
+    session = Session(
+        id=session_id(secret),
+        account=name,
+        created_at=now,
+        seen_at=now,
+        address=who.address,
+        browser=who.request.headers.get("user-agent", "")[:200],
     )
+    before = who.session.id if who.session is not None else ""  # this browser's own, which it now forgets
+    if not await who.needs.accounts.begin_session(session, password_hash=password_hash, instead=before):
+        return None
     answer = go(onward)
-    secure = who.request.url.scheme == "https"
-    answer.set_cookie(COOKIE, secret, max_age=90 * 86400, path="/", httponly=True, secure=secure, samesite="lax")
+    keep_session(answer, who.request, who.needs, secret)
+    keep_device(answer, who.request, who.needs, password_hash)
     return answer
-
-
-def _secret(sent: FormData, name: str) -> str:
-    value = sent.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _inside(path: str) -> str:

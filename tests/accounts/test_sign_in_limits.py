@@ -61,6 +61,34 @@ def test_never_more_failures_in_a_window_than_allowed(tries: list[tuple[str, str
             assert len(window) <= PER_ACCOUNT_AND_ADDRESS
 
 
+def test_a_success_counts_against_nobody() -> None:
+    limits = SignInLimits()
+    for number in range(PER_ADDRESS * 4):
+        assert limits.wait_seconds(str(number), "a", number) == 0
+        limits.failed(str(number), "a", number)
+        limits.succeeded(str(number), "a")
+
+
+def test_all_addresses_of_one_ipv6_network_are_one() -> None:
+    limits = SignInLimits()
+    for number in range(PER_ACCOUNT_AND_ADDRESS):
+        limits.failed("101", f"2001:db8:1:2::{number}", 0)
+    assert limits.wait_seconds("101", "2001:db8:1:2:ffff::1", 1) > 0
+    assert limits.wait_seconds("101", "2001:db8:1:3::1", 1) == 0
+
+
+def test_a_known_browser_is_counted_on_its_own() -> None:
+    limits = SignInLimits()
+    for number in range(PER_ACCOUNT):
+        limits.failed("101", str(number), 0)
+    assert limits.wait_seconds("101", "a", 1) > 0
+    for moment in range(PER_ACCOUNT_AND_ADDRESS):
+        assert limits.wait_seconds("101", "a", moment, "known") == 0
+        limits.failed("101", "a", moment, "known")
+    assert limits.wait_seconds("101", "a", 9, "known") > 0
+    assert limits.wait_seconds("101", "a", 9, "another") == 0
+
+
 def test_memory_is_bounded() -> None:
     limits = SignInLimits()
     for number in range(MOST_REMEMBERED):

@@ -75,6 +75,19 @@ async def test_a_trunk_that_tells_who_was_reached(sandbox: Sandbox) -> None:
     assert "trust_connected_line" not in err
 
 
+async def test_a_dialplan_from_before_numbers_were_proven(sandbox: Sandbox, tmp_path: Path) -> None:
+    proving = copy(sandbox, tmp_path, ("[forwarding]\n", "[forwarding]\nprove_numbers = true\n"))
+    assert (await command(proving, "check", "--live"))[0] == 0
+    await sandbox.console("dialplan remove context comunik-prove")
+    try:
+        status, _, err = await command(proving, "check", "--live")
+        assert status == 1
+        assert err.startswith("dialplan context comunik-prove: is not loaded; right: ")
+        assert (await command(sandbox.config, "check", "--live"))[0] == 0, "where no proof is asked for"
+    finally:
+        await sandbox.console("dialplan reload")
+
+
 async def test_a_wrong_password(sandbox: Sandbox, tmp_path: Path) -> None:
     main = copy(sandbox, tmp_path)
     (tmp_path / "ari.secret").write_text("wrong\n")

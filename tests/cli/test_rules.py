@@ -199,3 +199,20 @@ def test_store_that_cannot_be_written(run: Run, main: Path) -> None:
 )
 def test_usage(arguments: list[str], run: Run) -> None:
     assert run("rules", *arguments).status == 2
+
+
+def test_the_history_marks_outside_numbers_never_used_before(run: Run) -> None:
+    assert run("rules", "history").good == "no rule has been changed"
+    run("rules", "set", "101", "external", "--to", "0612345678")
+    run("rules", "set", "101", "external", "--to", "102")
+    run("rules", "set", "101", "always", "--to", "0612345678", "--by", "ticket 4711")
+    run("rules", "off", "102", "always")
+    lines = json.loads(run("rules", "history", "101", "--json").good)
+    assert [(line["kind"], line["new_target"]) for line in lines] == [
+        ("external", True),
+        ("external", False),
+        ("always", False),
+    ]
+    first, *_, last = run("rules", "history").good.splitlines()[1:]
+    assert first.split()[2:] == ["101", "external", "set", "+33612345678", "new", "cli:nadia"]
+    assert last.split()[2:] == ["101", "always", "set", "+33612345678", "ticket", "4711"]

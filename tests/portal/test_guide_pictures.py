@@ -23,8 +23,8 @@ from comunik_pbx.store import CallRow
 from comunik_pbx.web.photo import portrait
 from comunik_pbx.web.serving import serve
 from tests.test_documents import ROOT
-from tests.web.conftest import NOW, site_of
-from tests.web.site import PASSWORD, Site
+from tests.web.conftest import site_of
+from tests.web.site import NOW, PASSWORD, Site
 
 STAFF = ["Alice Martin", "Bruno Petit", "Chloé Durand", "David Leroy", "Emma Moreau", "Farid Benali", "Gaëlle Simon"]
 

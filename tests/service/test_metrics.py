@@ -78,9 +78,21 @@ async def test_figures_of_a_call_a_change_and_an_upgrade(asterisk: Sandbox, phon
         assert 0 < changed["comunik_publication_lag_seconds"] < 5
         assert changed["comunik_publication_pending_entries"] == 0
 
+        assert (await figures(port))["comunik_new_outside_targets_total"] == 0
+        assert await set_rule(config, "06 12 34 56 78") == (0, "")
+        await until(port, "comunik_new_outside_targets_total", 1)
+        await service.said('event="new outside target" extension=101 number=+33612345678 rule=always by=cli:')
+        assert await set_rule(config, "102") == (0, "")
+        assert await set_rule(config, "+33612345678") == (0, "")  # no news any more
+        assert await set_rule(config, "+33170000102") == (0, "")  # our own DID
+        assert await set_rule(config, "+33612345679") == (0, "")
+        await until(port, "comunik_new_outside_targets_total", 2)
+        assert sum("new outside target" in line for line in service.lines) == 2
+
         async with serving(config) as newer:  # an upgrade: the port is still taken when it starts
             await newer.ready()
             await service.ended()
             await newer.said("event=metrics")
+            assert (await figures(port))["comunik_new_outside_targets_total"] == 0, "told once, not at every start"
             assert (await until(port, "comunik_ari_connected", 1))["comunik_decision_seconds_count"] == 0
             assert await newer.stop() == 0

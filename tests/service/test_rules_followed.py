@@ -1,12 +1,15 @@
 """The store cannot tell the rules for a while: the service goes on with those in force, and takes over later ones."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from comunik_pbx import service
-from comunik_pbx.store import StoreCorrupt, StoreError, StoreReplaced
+from comunik_pbx.calls.snapshot import Snapshot
+from comunik_pbx.store import NewTarget, StoreCorrupt, StoreError, StoreReplaced
+from tests.forwarding.company import MOBILE, NOW, directory
 
 
 class Store:
@@ -14,6 +17,8 @@ class Store:
 
     def __init__(self, *errors: StoreError) -> None:
         self._errors = list(errors)
+        self.untold: list[NewTarget] = []
+        self.writes = True
 
     async def watch(self) -> AsyncGenerator[None, None]:
         yield
@@ -21,12 +26,23 @@ class Store:
             raise self._errors.pop(0)
         await asyncio.Event().wait()
 
+    async def untold_targets(self) -> list[NewTarget]:
+        return list(self.untold)
+
+    async def told_targets(self, targets: Sequence[NewTarget]) -> None:
+        if not self.writes:
+            raise StoreError("the disk is full")
+        self.untold = [one for one in self.untold if one not in targets]
+
 
 class Following(service.Service):
     """A service of which only the following of rules is there."""
 
     def __init__(self, store: Store) -> None:
         self._store = store  # type: ignore[assignment]
+        self._snapshot = Snapshot(directory(), {})
+        self._new_targets = 0
+        self._told_targets = set()
         self.read = 0
         self.again = asyncio.Event()
 
@@ -50,3 +66,27 @@ async def test_what_cannot_be_read_is_read_later(monkeypatch: pytest.MonkeyPatch
 async def test_a_store_that_was_replaced_ends_it() -> None:
     with pytest.raises(StoreReplaced):
         await Following(Store(StoreReplaced("replaced")))._follow_rules()
+
+
+def target(number: str) -> NewTarget:
+    return NewTarget(extension="101", number=number, kind="always", version=1, first_at=NOW, first_by="portal:101")
+
+
+async def test_new_outside_targets_are_told_once_also_if_the_store_takes_nothing() -> None:
+    store = Store()
+    following = Following(store)
+    store.untold, store.writes = [target(MOBILE), target("+33170000102")], False  # the second is our own DID
+    with capture_logs() as said:
+        await following._tell_new_targets()
+        await following._tell_new_targets()
+        store.untold.append(target("+33612345679"))
+        await following._tell_new_targets()
+        store.writes = True
+        await following._tell_new_targets()
+    told = [line for line in said if line["event"] == "new outside target"]
+    assert [(line["extension"], line["number"], line["by"]) for line in told] == [
+        ("101", MOBILE, "portal:101"),
+        ("101", "+33612345679", "portal:101"),
+    ]
+    assert following._new_targets == 2
+    assert store.untold == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from comunik_pbx.forwarding.rules import Rules
-from comunik_pbx.store import CallRow, StoreError
+from comunik_pbx.store import CallRow, NewTarget, StoreError
 from comunik_pbx.store.rows import Service
 from tests.simulation.loop import PROCESS
 
@@ -28,6 +28,7 @@ class Disk:
     def __init__(self, world: "World") -> None:
         self.world = world
         self.rules: Rules = {}
+        self.changes = 0
         self.calls: dict[str, CallRow] = {}
         self.full_until = 0.0
         self.slow = 1.0
@@ -36,6 +37,7 @@ class Disk:
     def change(self, rules: Rules) -> None:
         """Somebody changed the rules: in another process, so the service has to notice."""
         self.rules = rules
+        self.changes += 1
         self.world.truth.rules_changed(rules)
         for event, process in list(self._watchers.items()):
             process.later(self.world.chance.uniform(0.001, 0.04) * self.slow, event.set)
@@ -53,11 +55,16 @@ class SimulatedStore:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self.allow_list = self
+        self.proven = self
 
     async def enabled(self) -> tuple[str, ...]:
         """The numbers an administrator allows (`comunik_pbx.store.allow_list`): none here."""
         await self._takes()
         return ()
+
+    async def by_extension(self) -> dict[str, frozenset[str]]:
+        """The numbers that users have proven (`comunik_pbx.store.proven`): none here."""
+        return {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,8 +82,11 @@ class SimulatedStore:
         await self._takes()
         return rules
 
+    async def untold_targets(self) -> list[NewTarget]:
+        return []
+
     async def rules_written(self) -> int:
-        return 0
+        return self._disk.changes
 
     async def watch(self) -> AsyncGenerator[None, None]:
         changed = asyncio.Event()

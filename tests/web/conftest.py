@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,11 @@ from comunik_pbx.calls.snapshot import Snapshot
 from comunik_pbx.forwarding.directory import Extension
 from comunik_pbx.forwarding.rules import effective
 from comunik_pbx.portal import PortalRules
-from comunik_pbx.store import Store
+from comunik_pbx.store import Store, StoreError
 from comunik_pbx.web.app import portal
 from comunik_pbx.web.needs import Needs, PhoneMissing
 from tests.config.company import GOOD, write
-from tests.web.site import Site
-
-NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+from tests.web.site import NOW, Site
 
 
 class Nowhere:
@@ -56,7 +54,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 @asynccontextmanager
 async def site_of(directory: Path, company: str = GOOD) -> AsyncIterator[Site]:
-    """The portal of a company, its files in a directory."""
+    """The portal of a company, its files in a directory; also for tests with a loop of their own."""
     config = configuration.load(write(directory, company + '[portal]\nlisten = "127.0.0.1:8080"\n'))
     async with await Store.open(config.store_url) as store:
         snapshot = Snapshot(config.directory, config.default_rules)
@@ -64,7 +62,14 @@ async def site_of(directory: Path, company: str = GOOD) -> AsyncIterator[Site]:
         async def take_over() -> None:
             nonlocal snapshot
             directory = config.directory.allowing(await store.allow_list.enabled())
+            directory = directory.proving(await store.proven.by_extension())
             snapshot = Snapshot(directory, effective(config.default_rules, await store.rules()))
+
+        async def ask_for_proofs() -> None:
+            nonlocal config
+            text = company.replace("[forwarding]\n", "[forwarding]\nprove_numbers = true\n")
+            config = configuration.load(write(directory, text + '[portal]\nlisten = "127.0.0.1:8080"\n'))
+            await take_over()
 
         rules = PortalRules(store, lambda: config, lambda: snapshot, Records(Nowhere(), lambda: snapshot), take_over)
         phone = APhone()
@@ -76,9 +81,12 @@ async def site_of(directory: Path, company: str = GOOD) -> AsyncIterator[Site]:
             numbers=store.allow_list,
             clock=lambda: NOW + made.later,
             phone=phone,
+            proofs=made.telephone,
             language=config.language,
+            failures=(StoreError,),
         )
         made.app = portal(needs)
         made.take_over = take_over
+        made.ask_for_proofs = ask_for_proofs
         made.later = timedelta(0)
         yield made

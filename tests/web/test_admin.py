@@ -50,6 +50,14 @@ async def test_who_changed_what_of_everybody(site: Site) -> None:
         assert words in page, words
 
 
+async def test_an_outside_number_used_for_the_first_time_is_marked(site: Site) -> None:
+    alice, boss = await site.signed_in("101"), await site.signed_in("boss", Role.ADMIN)
+    await alice.post("/forwarding/external", channel="number", number="06 12 34 56 78", rings="3")
+    await alice.post("/forwarding/external/off")
+    for address in ("/admin/changes", "/admin/extensions/101"):
+        assert (await boss.get(address)).text.count(">new number</span>") == 1, address
+
+
 async def test_recorded_reasons_are_read_in_ones_language(site: Site) -> None:
     boss = await site.signed_in("boss", Role.ADMIN, language="fr")
     why = "outside calls to 101 go to +33612345678 after 3 rings (15 s)"

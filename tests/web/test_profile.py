@@ -1,11 +1,15 @@
 """The profile: what is kept of it, and what becomes of a photo."""
 
 import io
+import random
+import struct
+import zlib
 from html import unescape
 
 import pytest
 from PIL import Image, PngImagePlugin
 
+from comunik_pbx.web.photo import NotAPhoto, portrait
 from tests.web.site import Site
 
 FIELDS = {
@@ -96,13 +100,59 @@ async def test_only_whole_pngs_are_photos(site: Site, content: bytes, words: str
     assert await site.store.accounts.photo("101") is None
 
 
-async def test_a_bomb_is_not_unpacked(site: Site) -> None:
-    import struct
-    import zlib
+def _bomb(side: int) -> bytes:
+    """A small file that says it is a large picture."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = (header, b"IDAT" + zlib.compress(b"\0" * 100_000), b"IEND")
+    framed = (struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
 
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + header
-    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+@pytest.mark.parametrize("side", [60_000, 10_000, 5_001])
+async def test_a_bomb_is_not_unpacked(site: Site, side: int) -> None:
     alice = await site.signed_in("101")
-    answer = await alice.post("/profile", files={"photo": ("me.png", bomb, "image/png")}, **FIELDS)
-    assert answer.status_code == 422
+    files = {"photo": ("me.png", _bomb(side), "image/png")}
+    answer = await alice.post("/profile", files=files, **FIELDS)
+    assert (answer.status_code, "too large" in answer.text) == (422, True)
+
+
+async def test_texts_profiles_and_more_frames_do_not_stay() -> None:
+    """Whatever a PNG may bring along: text of 60 MB once unpacked, a camera's Exif, a colour profile, an animation."""
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Comment", "secret place", zip=True)
+    exif = Image.Exif()
+    exif[0x010E] = "secret place"
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue", "green")]
+    made = io.BytesIO()
+    profile = b"secret place" * 100
+    frames[0].save(made, "PNG", pnginfo=texts, exif=exif, icc_profile=profile, save_all=True, append_images=frames[1:])
+    kept = await portrait(made.getvalue())
+    with Image.open(io.BytesIO(kept)) as picture:
+        assert (picture.info, getattr(picture, "n_frames", 1)) == ({}, 1)
+    assert b"secret" not in kept
+    bomb = PngImagePlugin.PngInfo()
+    bomb.add_text("Comment", "x" * 60_000_000, zip=True)
+    made = io.BytesIO()
+    frames[0].save(made, "PNG", pnginfo=bomb)
+    with pytest.raises(NotAPhoto):
+        await portrait(made.getvalue())
+
+
+async def test_what_is_kept_is_small_whatever_the_picture(site: Site) -> None:
+    """So that a page with a photo stays under 100 KB."""
+    noise = io.BytesIO()
+    Image.frombytes("RGBA", (400, 300), random.Random(1).randbytes(400 * 300 * 4)).save(noise, "PNG")
+    kept = await portrait(noise.getvalue())
+    assert len(kept) < 70 * 1024
+    with Image.open(io.BytesIO(kept)) as picture:
+        assert picture.size == (256, 256)
+    flat = await portrait(png())
+    with Image.open(io.BytesIO(flat)) as picture:
+        assert picture.mode == "RGB"  # nothing was lost
+
+
+async def test_a_browser_keeps_nobodys_photo_for_the_next_who_signs_in(site: Site) -> None:
+    alice = await site.signed_in("101")
+    await alice.post("/profile", files={"photo": ("me.png", png(), "image/png")}, **FIELDS)
+    answer = await alice.get("/profile/photo?v=1")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")

@@ -55,6 +55,27 @@ async def test_a_trusted_proxy_is_believed(site: Site) -> None:
     assert (await site.store.accounts.audit("101"))[0].address == "203.0.113.9"
 
 
+@pytest.mark.parametrize(
+    ("sent", "believed"),
+    [
+        ([("x-forwarded-for", "203.0.113.9, 198.51.100.1")], "198.51.100.1"),  # what the client wrote is to the left
+        ([("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "198.51.100.1")], "198.51.100.1"),
+        ([("x-forwarded-for", "203.0.113.9, 127.0.0.1")], "203.0.113.9"),  # two proxies of ours
+        ([("x_forwarded_for", "203.0.113.9"), ("forwarded", "for=203.0.113.9")], "127.0.0.1"),
+        ([("x-real-ip", "203.0.113.9"), ("x-forwarded-host", "evil.test")], "127.0.0.1"),
+        ([("x-forwarded-for", "<script>" + "a" * 200)], "<script>" + "a" * 56),
+    ],
+)
+async def test_a_client_cannot_write_its_own_address_through_a_trusted_proxy(
+    site: Site, sent: list[tuple[str, str]], believed: str
+) -> None:
+    await site.signed_in("101")
+    async with served(site, free_port(), "127.0.0.1") as url, httpx.AsyncClient(headers=sent) as client:
+        answer = await client.post(f"{url}/sign-in", data={"name": "101", "password": PASSWORD})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert (await site.store.accounts.audit("101"))[0].address == believed
+
+
 async def test_nobody_else_is(site: Site) -> None:
     await site.signed_in("101")
     for trusted in ((), ("192.0.2.0/24",)):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from comunik_pbx.accounts.account import Account, Role
+from comunik_pbx.accounts.account import Account, Role, Token
 from comunik_pbx.forwarding.directory import Extension
 from comunik_pbx.web.api.problems import Problem, language_of
 from comunik_pbx.web.languages import Gettext, gettext
@@ -26,6 +26,12 @@ class Caller:
     request: Request
     needs: Needs
     account: Account
+    token: Token
+
+    @property
+    def address(self) -> str:
+        """Where he comes from."""
+        return self.request.client.host[:64] if self.request.client else ""
 
     @property
     def language(self) -> str:
@@ -55,7 +61,8 @@ def caller(scope: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
     """A dependency: the caller, if his token has this scope."""
 
     async def with_scope(
-        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)] = None
+        request: Request,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer, scopes=[scope])] = None,
     ) -> Caller:
         needs: Needs = request.app.state.needs
         text = gettext(language_of(request))
@@ -70,7 +77,7 @@ def caller(scope: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
             raise Problem(403, text("This token is not for that"), text("Scope: %(scope)s") % {"scope": scope})
         if token.used_at is None or now - token.used_at > USED_EVERY:
             await needs.accounts.token_used(token.id, now)
-        return Caller(request, needs, account)
+        return Caller(request, needs, account, token)
 
     return with_scope
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from comunik_pbx.accounts.account import Profile, Theme
 from comunik_pbx.web.api.caller import Caller, allowed
 from comunik_pbx.web.api.problems import Problem
+from comunik_pbx.web.api.shapes import PICTURE
 from comunik_pbx.web.languages import LANGUAGES
 from comunik_pbx.web.photo import NotAPhoto, portrait
 from comunik_pbx.web.profile import LONGEST, PHOTO_WORDS, checked
@@ -48,7 +49,7 @@ class Preferences(BaseModel):
 @router.get("/profile")
 async def profile(who: Caller = allowed("profile:read")) -> ProfileOut:
     """One's profile."""
-    return _out(await who.needs.accounts.profile(who.account.name))
+    return profile_out(await who.needs.accounts.profile(who.account.name))
 
 
 @router.put("/profile")
@@ -61,10 +62,14 @@ async def set_profile(wanted: ProfileIn, who: Caller = allowed("profile:write"))
         errors = [{"field": field, "why": why} for field, why in wrong.items()]
         raise Problem(422, text("Refused"), errors=errors)
     await who.needs.accounts.set_profile(who.account.name, made)
-    return _out(await who.needs.accounts.profile(who.account.name))
+    return profile_out(await who.needs.accounts.profile(who.account.name))
 
 
-@router.get("/profile/photo", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+@router.get(
+    "/profile/photo",
+    response_class=Response,
+    responses=PICTURE,
+)
 async def photo(who: Caller = allowed("profile:read")) -> Response:
     """One's photo, PNG."""
     png = await who.needs.accounts.photo(who.account.name)
@@ -108,6 +113,7 @@ async def set_preferences(wanted: Preferences, who: Caller = allowed("profile:wr
     return wanted
 
 
-def _out(profile: Profile) -> ProfileOut:
+def profile_out(profile: Profile) -> ProfileOut:
+    """A profile as the API gives it."""
     values = {name: getattr(profile, name) for name in LONGEST}
     return ProfileOut(**values, photo=profile.photo)

@@ -1,11 +1,12 @@
 """One's rules: read, set, switch, forget; and where a call would go."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
+from comunik_pbx.accounts.account import Role
 from comunik_pbx.forwarding.call import Call
 from comunik_pbx.forwarding.explain import as_json
 from comunik_pbx.forwarding.plan import plan
@@ -14,7 +15,9 @@ from comunik_pbx.forwarding.rules import MAX_RINGS, ExtensionRules, Rule, RuleKi
 from comunik_pbx.forwarding.saving import read_destination
 from comunik_pbx.web.api.caller import Caller, allowed
 from comunik_pbx.web.api.problems import Problem, refused
+from comunik_pbx.web.api.shapes import Change, Reason, Step
 from comunik_pbx.web.forwarding import caller_of
+from comunik_pbx.web.showing import in_force
 
 router = APIRouter(tags=["rules"])
 
@@ -28,9 +31,9 @@ class RuleIn(BaseModel):
     )
 
     to: Annotated[str, Field(min_length=1, max_length=60, description="`voicemail`, an extension, or a number.")]
-    rings: Annotated[int, Field(ge=0, le=MAX_RINGS, description="Meaningless for always.")] = 0
+    rings: Annotated[StrictInt, Field(ge=0, le=MAX_RINGS, description="Meaningless for always.")] = 0
     until: Annotated[AwareDatetime | None, Field(description="From then on it no longer acts.")] = None
-    enabled: bool = True
+    enabled: StrictBool = True
 
 
 class Switch(BaseModel):
@@ -38,11 +41,14 @@ class Switch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"enabled": False}]})
 
-    enabled: bool
+    enabled: StrictBool
 
 
 class RuleOut(BaseModel):
-    """A rule in force. `source` is `user`, or `config` for a default of the configuration."""
+    """A rule in force. `source` is `user`, or `config` for a default of the configuration.
+
+    `words` is what it does now, as a sentence; empty if it is off or has ended.
+    """
 
     kind: RuleKind
     to: str
@@ -55,6 +61,17 @@ class RuleOut(BaseModel):
     version: int
     changed_by: str
     changed_at: datetime | None
+    words: str
+
+
+class Explained(BaseModel):
+    """Where a call would go: the steps in turn, and why each is there."""
+
+    caller: str
+    called: str
+    origin: str
+    steps: list[Step]
+    trace: list[Reason]
 
 
 @router.get("/rules")
@@ -82,7 +99,7 @@ async def set_rule(kind: RuleKind, wanted: RuleIn, who: Caller = allowed("rules:
         until=wanted.until,
         enabled=wanted.enabled,
     )
-    if refusal := await who.needs.rules.save(rule, by=who.by):
+    if refusal := await who.needs.rules.save(rule, by=who.by, vouched=who.account.role is Role.ADMIN):
         raise refused(refusal, who.language)
     return await _now(kind, who)
 
@@ -91,7 +108,8 @@ async def set_rule(kind: RuleKind, wanted: RuleIn, who: Caller = allowed("rules:
 async def switch(kind: RuleKind, wanted: Switch, who: Caller = allowed("rules:write")) -> RuleOut:
     """Switch a rule on or off; its number stays."""
     try:
-        refusal = await who.needs.rules.switch(who.extension.number, kind, wanted.enabled, by=who.by)
+        vouched = who.account.role is Role.ADMIN
+        refusal = await who.needs.rules.switch(who.extension.number, kind, wanted.enabled, by=who.by, vouched=vouched)
     except KeyError:
         raise Problem(404, who.text("There is no such rule")) from None
     if refusal:
@@ -110,35 +128,22 @@ async def clear(kind: RuleKind, who: Caller = allowed("rules:write")) -> None:
         raise refused(refusal, who.language)
 
 
-@router.get("/rules/history")
-async def history(
-    limit: Annotated[int, Query(ge=1, le=500)] = 50, who: Caller = allowed("rules:read")
-) -> list[dict[str, Any]]:
-    """Who changed which of one's rules when, newest first."""
-    lines = await who.needs.rules.history(who.extension.number, limit)
-    return [
-        {
-            "kind": line.kind,
-            "action": line.action,
-            "changed_by": line.changed_by,
-            "changed_at": line.changed_at,
-            "before": line.before,
-            "after": line.after,
-        }
-        for line in lines
-    ]
+@router.get("/history")
+async def history(limit: Annotated[int, Query(ge=1, le=500)] = 50, who: Caller = allowed("rules:read")) -> list[Change]:
+    """Who changed which of one's rules when, newest first; `new_target` if to an outside number never used before."""
+    return [Change.of(line) for line in await who.needs.rules.history(who.extension.number, limit)]
 
 
 @router.get("/explain")
 async def explain(
     caller: Annotated[str, Query(max_length=40, description="An extension, a number, or `anonymous`.")],
     who: Caller = allowed("rules:read"),
-) -> dict[str, Any]:
+) -> Explained:
     """Where a call to one's extension would go now, and why; as `comunik-pbx explain --json`."""
     directory = who.needs.rules.directory()
     call = Call(caller=caller_of(caller, directory), called=who.extension.number)
     decided = plan(call, directory, await who.needs.rules.in_force(), who.needs.clock().astimezone())
-    return as_json(call, decided, who.language)
+    return Explained(**as_json(call, decided, who.language))
 
 
 async def _now(kind: RuleKind, who: Caller) -> RuleOut:
@@ -150,6 +155,7 @@ async def _now(kind: RuleKind, who: Caller) -> RuleOut:
 
 
 def _out(rule: Rule, who: Caller) -> RuleOut:
+    acts = rule.enabled and not rule.expired(who.needs.clock())
     return RuleOut(
         kind=rule.kind,
         to=str(rule.to),
@@ -162,4 +168,5 @@ def _out(rule: Rule, who: Caller) -> RuleOut:
         version=rule.version,
         changed_by=rule.changed_by,
         changed_at=rule.changed_at,
+        words=in_force(rule, who.needs.rules.directory(), who.text) if acts else "",
     )

@@ -14,8 +14,11 @@ for (const form of all("form[data-unsaved]")) {
     if (note) note.hidden = !are;
   };
   changes(form.dataset.unsaved === "already");
-  form.addEventListener("input", () => changes(true));
+  let typed = false;
+  form.addEventListener("input", () => { typed = true; changes(true); });
   form.addEventListener("submit", () => changes(false));
+  // The call that proves a refused number takes along what was refused.
+  form.parentElement.querySelector(".prove")?.addEventListener("submit", () => { if (!typed) changes(false); });
   window.addEventListener("beforeunload", (event) => { if (form.dataset.unsaved) event.preventDefault(); });
 }
 
