@@ -47,7 +47,7 @@ ALWAYS = (
     Need(("func_hangupcause",), "HANGUPCAUSE(), HANGUPCAUSE_KEYS(), HangupCauseClear()"),
     Need(("func_logic",), "IF(), IMPORT()"),
     Need(("func_pjsip_endpoint",), "PJSIP_ENDPOINT()"),
-    Need(("func_strings",), "ARRAY(), EVAL(), FIELDQTY(), FILTER(), LEN(), POP(), REPLACE(), SHIFT(), STRFTIME()"),
+    Need(("func_strings",), "ARRAY(), FIELDQTY(), FILTER(), LEN(), POP(), REPLACE(), SHIFT(), STRFTIME()"),
     Need(("func_timeout",), "TIMEOUT()"),
     Need(("func_version",), "VERSION()"),
 )

@@ -184,9 +184,7 @@ async def serve_portal(config: Config, rules: PortalRules, store: Store, ari: Ar
             rules=rules,
             calls=rules,
             numbers=store.allow_list,
-            phone=PortalPhone(Dialling(ari, config.portal.dial_context))
-            if ari and config.portal.dial_context
-            else None,
+            phone=PortalPhone(Dialling(ari, dial_context)) if ari and dial_context else None,
             proofs=None if proofs is None else PortalProofs(proofs, rules),
             clock=lambda: datetime.now(UTC),
             language=config.language,
