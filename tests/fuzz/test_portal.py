@@ -19,12 +19,12 @@ from comunik_pbx.accounts.account import SCOPES, Role
 from comunik_pbx.web.needs import Needs
 from tests.fuzz.mutations import FUZZ, anything, hostile
 from tests.web.conftest import site_of
-from tests.web.site import BASE, Site, Visitor
+from tests.web.site import BASE, MOBILE, Site, Visitor
 from tests.web.test_profile import png
 from tests.web.test_routes import OPEN, routes
 
 KNOWN = (
-    "101|102|103|voicemail|extension 102|06 12 34 56 78|+33612345678|+442079460000|15|0899123456|on|off|external|"
+    "101|102|103|voicemail|extension 102|06 12 34 56 78|+33612345678|+442079460000|15|0899123456|40718|on|off|external|"
     "always|fr|dark|2026-12-24T18:00|9999-12-31T23:59|0001-01-01T00:00+23:59|' OR 1=1 --|<script>|%(x)s|１０１|*72"
 )
 NAMES = (
@@ -38,7 +38,7 @@ RIGHT = {
     "kind": st.sampled_from(["always", "internal", "external"]),
     "state": st.sampled_from(["on", "off"]),
     "what": st.sampled_from(["on", "off", "remove"]),
-    "number": st.sampled_from(["101", "+442079460000"]),
+    "number": st.sampled_from(["101", "+442079460000", MOBILE]),
 }
 ENDS_THE_SESSION = {"/sign-out", "/api/v1/security/sessions", "/security/end-session"}
 
