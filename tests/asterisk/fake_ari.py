@@ -58,6 +58,7 @@ class FakeAri:
         app.router.add_get("/ari/asterisk/info", self._info)
         app.router.add_get("/ari/events", self._events)
         app.router.add_get("/ari/channels", self._list)
+        app.router.add_get("/ari/channels/{id}", self._get)
         app.router.add_get("/ari/channels/{id}/variable", self._variable)
         app.router.add_get("/ari/endpoints/PJSIP/{name}", self._endpoint)
         app.router.add_route("*", "/ari/{rest:.*}", self._command)
@@ -110,6 +111,15 @@ class FakeAri:
 
     async def _list(self, _: web.Request) -> web.Response:
         return web.json_response(self.channels)
+
+    async def _get(self, request: web.Request) -> web.Response:
+        name = request.match_info["id"]
+        self.commands.append(("GET", f"channels/{name}", None))
+        self.asked.set()
+        found = next((one for one in self.channels if one["id"] == name), None)
+        if found is None:
+            return web.json_response({"message": "Channel not found"}, status=404)
+        return web.json_response(found)
 
     async def _variable(self, request: web.Request) -> web.Response:
         name, variable = request.match_info["id"], request.query["variable"]
