@@ -165,6 +165,7 @@ class Service:
         self._new_targets = 0
         self._told_targets: set[NewTarget] = set()
         self._ends_missed = asyncio.Event()
+        self._just_connected = False
         self._announced = asyncio.Event()
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
@@ -306,6 +307,9 @@ class Service:
             try:
                 alive = await self._channels()
                 self._records.close_missing(alive, began)
+                if self._just_connected and alive:  # calls of which nobody may tell us the end
+                    self._kept_ends.attend()
+                self._just_connected = False
                 told = await self._kept_ends.collected()
                 missed = await self._store.close_calls(alive | told, self._started_at)
             except (AsteriskError, StoreError) as error:
@@ -437,7 +441,7 @@ class Service:
     def _connected(self) -> None:
         """Calls may have ended unheard, and Asterisk may be another than before: what it keeps may be anything."""
         self._publisher.reconcile()
-        self._kept_ends.attend()
+        self._just_connected = True
         self._kept_ends.collect()
 
     async def _restore_usage(self) -> None:
