@@ -208,8 +208,7 @@ class Service:
         await self._read_rules()
         if self._interception is None:
             self._connected()
-        gc.collect()
-        gc.freeze()  # what stands now stays: no call shall wait while it is looked through again
+        _settle()
         async with asyncio.TaskGroup() as group:
             # The first ends first: no new call; the last when all others have: the last records are written.
             entries = [
@@ -289,6 +288,7 @@ class Service:
             await self._agi.wait_listening()
         await self._announced.wait()
         notify("READY=1")
+        _settle()  # the portal is there now
         log.info("ready", config=str(self._config.path), extensions=len(self._config.directory.extensions))
         while True:
             await self._ends_missed.wait()
@@ -462,6 +462,13 @@ class Service:
                 if gone:
                     log.info("old call records deleted", calls=gone)
             await asyncio.sleep(FORGET_SECONDS)
+
+
+def _settle() -> None:
+    """What stands now stays: no call shall wait while it is looked through again. The rest is looked at rarely."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def _for_ever(name: str, task: Coroutine[Any, Any, None]) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator, Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import quote
@@ -469,7 +470,7 @@ class _Channels:
 
     async def evaluated(self, channel_id: str, function: str) -> str:
         """GET /channels/{channelId}/variable of a dialplan function, `EVAL(…)`. Raises ChannelGone."""
-        path = f"/channels/{quote(channel_id, safe='')}/variable?variable={quote(function, safe='')}"
+        path = f"/channels/{quote(channel_id, safe='')}/variable?variable={_quoted(function)}"
         (body,) = await self._client.pipeline(("GET", path, b""))
         return _read(_value, body).value
 
@@ -497,6 +498,11 @@ class _Channels:
     async def hangup(self, channel_id: str, *, reason: str = "normal") -> None:
         """DELETE /channels/{channelId}: reason normal, busy, congestion, no_answer …. It may be in any application."""
         await self._client.pipeline(("DELETE", f"/channels/{quote(channel_id, safe='')}?reason={reason}", b""))
+
+
+@lru_cache(maxsize=16)
+def _quoted(function: str) -> str:
+    return quote(function, safe="")
 
 
 def _read(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:

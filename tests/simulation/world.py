@@ -292,7 +292,7 @@ def unchanged_but_for_the_world(world: World) -> Iterator[None]:
             patch.object(service, "Publisher", partial(Publisher, check_seconds=world.check_seconds)),
             patch.object(kept_ends, "COLLECT_SECONDS", world.collect_seconds),
             patch.object(service, "process_mark", lambda _: "mark"),
-            patch.object(service, "gc", SimpleNamespace(collect=int, freeze=int)),
+            patch.object(service, "gc", SimpleNamespace(collect=int, freeze=int, set_threshold=lambda *_: None)),
             patch.object(service, "configuration", SimpleNamespace(load=lambda _: company.CONFIG)),
             patch.object(interception, "datetime", Moment),
             patch.object(interception, "time", SimpleNamespace(monotonic=world.loop.time)),
