@@ -8,8 +8,6 @@ machine that has other things to do slows both sides of a round.
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from comunik_pbx import config as configuration
@@ -42,12 +40,7 @@ PLAIN_FORWARD = Variant("plain Dial() to the carrier", ("7999",), by_carrier=Tru
 STOPPED = Variant("comunik-pbx, service stopped", DIDS)
 LIVE = Variant("comunik-pbx, answered by the phone", DIDS)
 LIVE_FORWARD = Variant("comunik-pbx, always to the carrier", (FORWARDED,), by_carrier=True)
-QUIET = Variant("the same with QUIET_AMI (below)", DIDS)
-BASELINE = {STOPPED: PLAIN, LIVE: PLAIN, QUIET: PLAIN, LIVE_FORWARD: PLAIN_FORWARD}
-
-QUIET_AMI = "disabledevents = Newexten,VarSet"
-"""Asterisk writes an AMI event for every priority and every variable, for every client and whether it reads them or
-not. An admin who reads them nowhere may spare them, with this under [general] of manager.conf."""
+BASELINE = {STOPPED: PLAIN, LIVE: PLAIN, LIVE_FORWARD: PLAIN_FORWARD}
 
 LOGGER = "[general]\n[logfiles]\nasterisk.log => notice,warning,error\n"
 """What Asterisk logs by itself. The sandbox also logs every priority of the dialplan, which costs more than it."""
@@ -81,7 +74,6 @@ async def bench(layout: Layout, *, quick: bool = False) -> int:
         bursts, all_live = await _rounds(sandbox, rounds, calls)
         for line in bench_report.costs(bursts, BASELINE):
             _say(line)
-        _say(f"QUIET_AMI: `{QUIET_AMI}` under [general] of manager.conf (docs/benchmark.md)")
         _say("")
         ramped = await _ramp(sandbox, ramp)
         for line in bench_report.ramp(ramped):
@@ -123,26 +115,11 @@ async def _rounds(sandbox: Sandbox, rounds: int, calls: int) -> tuple[dict[Varia
             began = datetime.now(UTC)
             bursts[variant].append(await _one(sandbox, variant, calls, number))
             all_live &= await decided_live(sandbox, began) == calls
-        async with _quiet_ami(sandbox):
-            bursts[QUIET].append(await _one(sandbox, QUIET, calls, number))
         await sandbox.stop_service()
         for variant in (PLAIN, PLAIN_FORWARD, STOPPED):
             bursts[variant].append(await _one(sandbox, variant, calls, number))
         await sandbox.start_service()
     return bursts, all_live
-
-
-@asynccontextmanager
-async def _quiet_ami(sandbox: Sandbox) -> AsyncIterator[None]:
-    path = sandbox.layout.etc / "manager.conf"
-    usual = path.read_text()
-    path.write_text(usual.replace("[general]", f"[general]\n{QUIET_AMI}"))
-    await sandbox.console("manager reload")
-    try:
-        yield
-    finally:
-        path.write_text(usual)
-        await sandbox.console("manager reload")
 
 
 async def _one(sandbox: Sandbox, variant: Variant, calls: int, number: int) -> Burst:
