@@ -152,5 +152,5 @@ def used() -> tuple[set[str], set[str]]:
             applications.add(found[1])
             if found[1] == "ExecIf":
                 applications.update(re.findall(r"[?:](\w+)\(", line))
-            functions.update(re.findall(r"\b([A-Z][A-Z_]+)\(", line))
+            functions.update(re.findall(r"\b([A-Z][A-Z_]+)\(", line[found.end() :]))
     return applications, functions
