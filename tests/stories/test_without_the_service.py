@@ -72,7 +72,8 @@ async def test_the_service_is_dead_and_the_call_is_forwarded_all_the_same(compan
     at_desk = await alice.rings()
     on_mobile = await mobile.rings(within=2 * CYCLE_SECONDS + 2)
     rang = (await at_desk.ended()).at - at_desk.started
-    assert CYCLE_SECONDS < rang <= 2 * CYCLE_SECONDS + 0.3
+    # More than one ring; of whole seconds, where Dial() knows no others (Asterisk 16.28), just one.
+    assert CYCLE_SECONDS - 0.05 < rang <= 2 * CYCLE_SECONDS + 0.3
     assert on_mobile.diversion == ("+33170000101", "no-answer")
     await on_mobile.answer()
     await call.answered()
