@@ -14,7 +14,7 @@ from comunik_pbx.asterisk.errors import AsteriskLacks
 from comunik_pbx.config import Config
 
 TESTED = ("16.28", "22.10")
-"""The versions whose every call story passes (docs/testing.md)."""
+"""The versions on which the call stories are played (docs/testing.md)."""
 
 
 class Need(msgspec.Struct, frozen=True):
