@@ -18,7 +18,7 @@ import structlog
 
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import AriError, ChannelGone
-from comunik_pbx.calls.ring_watch import FIRST_LOOK_SECONDS, Look, RingWatch, RungEnough, Silent, Wait
+from comunik_pbx.calls.ring_watch import SOON_SECONDS, Look, RingWatch, RungEnough, Silent, Wait
 from comunik_pbx.forwarding.steps import Forward, Ring, Step
 
 log = structlog.get_logger(__name__)
@@ -66,13 +66,15 @@ class ExactRings:
         self._gives_up = gives_up
         self._clock = clock
         self._due: list[tuple[float, int, bool, _Watched]] = []  # a heap
+        self._early: set[str] = set()  # endpoints seen to say 183, or 180 with SDP
         self._order = itertools.count()
         self._sooner = asyncio.Event()
         self._waits_until: float | None = None
 
     def begin(self, channel: str, passes: int, steps: tuple[Step, ...]) -> None:
         """A plan was handed over just now."""
-        one = _Watched(channel, passes, RingWatch(steps, gives_up=self._gives_up))
+        early = any(isinstance(step, Ring) and not self._early.isdisjoint(step.endpoints) for step in steps)
+        one = _Watched(channel, passes, RingWatch(steps, early=early, gives_up=self._gives_up))
         self._later(one, one.watch.begun())
 
     def _later(self, one: _Watched, wait: Wait | None) -> None:
@@ -109,8 +111,10 @@ class ExactRings:
             if self._clock() - began > STALE_SECONDS:
                 self._later(one, Wait(0.0))
                 return
-            ring = one.watch.ringing(look) if at_legs and look.rang is None else None
-            if ring is not None and "Ringing" in (await self._legs(ring.endpoints, linked)).values():
+            ring = one.watch.ringing(look) if look.rang is None else None
+            if ring is not None and look.progressed is not None:
+                self._early.update(ring.endpoints)
+            if ring is not None and at_legs and "Ringing" in (await self._legs(ring.endpoints, linked)).values():
                 one.watch.leg_rings(look)
             after = one.watch.looked(look)
             if isinstance(after, RungEnough):
@@ -135,7 +139,7 @@ class ExactRings:
             raise AriError(f"EVAL() gave {'|'.join(said)!r}")
         decided, passes, step, active, status, started, now, rang, progressed, linked = said
         if (decided, passes) == ("", str(one.passes)):
-            return Wait(FIRST_LOOK_SECONDS), linked
+            return Wait(SOON_SECONDS), linked
         if (decided, passes) != ("live", str(one.passes)) or (active, status) == ("dial", "ANSWER"):
             return None, linked
         try:

@@ -1,10 +1,14 @@
 """When phones have rung enough: what a look at the caller's channel says, and when to look again. No I/O.
 
-    plan handed over → first look → … → N cycles after the first 180: the legs are to be ended → the next ring step
+    plan handed over → N cycles later, the first look → N cycles after the first 180: the legs are to be ended → …
 
 Asterisk itself notes on the caller's channel when a leg first rang (Dial()'s RINGTIME_MS), so that a look may come late
-and the count is exact all the same, and a call that is answered soon costs nothing. N rings are counted from the
-first leg that rings, for all legs of the step: who calls hears N rings, whichever phone began.
+and the count is exact all the same, and a call that is answered before costs nothing: what has not rung when it is
+looked at cannot have rung enough before N cycles more. N rings are counted from the first leg that rings, for all legs
+of the step: who calls hears N rings, whichever phone began.
+
+Asterisk does not note a 180 with SDP after a 183. Phones that say 183 at all are therefore looked at sooner, once they
+are known to (`early`).
 """
 
 import msgspec
@@ -14,8 +18,8 @@ from comunik_pbx.forwarding.steps import Forward, Ring, Step
 EARLY_SECONDS = 0.1
 """So much less than N rings, so that ring N+1 never starts."""
 
-FIRST_LOOK_SECONDS = 0.4
-"""After the plan was handed over, or a step ended: most phones ring by then."""
+SOON_SECONDS = 0.4
+"""When a phone that is known to say 183, or 180 with SDP, is looked at first, and again while it has said nothing."""
 
 OFTEN_SECONDS = 0.08
 """How often a leg that said 183 is looked at: it may yet say that it rings, by a 180 with SDP, which Asterisk does not
@@ -62,22 +66,27 @@ class Silent(msgspec.Struct, frozen=True):
 class RingWatch:
     """The ring steps of one call's plan.
 
-    With `gives_up` also those of trunks, and what shows no sign of life is given up: for an Asterisk whose Dial()
-    cannot (before 20.7 and 21.2).
+    `early` says that one of its phones is known to say 183, or 180 with SDP. With `gives_up` also those of trunks, and
+    what shows no sign of life is given up: for an Asterisk whose Dial() cannot (before 20.7 and 21.2).
     """
 
-    __slots__ = ("_gives_up", "_looks", "_rang", "steps")
+    __slots__ = ("_early", "_gives_up", "_looks", "_rang", "steps")
 
-    def __init__(self, steps: tuple[Step, ...], *, gives_up: bool = False) -> None:
+    def __init__(self, steps: tuple[Step, ...], *, early: bool = False, gives_up: bool = False) -> None:
         self.steps = steps
+        self._early = early
         self._gives_up = gives_up
         self._looks: dict[int, int] = {}
         self._rang: dict[int, float] = {}  # by step: when a leg was seen to ring, seconds after Dial() began
 
     def begun(self) -> Wait | None:
         """When to look first; None if nothing rings."""
-        kinds = Ring | Forward if self._gives_up else Ring
-        return Wait(FIRST_LOOK_SECONDS) if any(isinstance(step, kinds) for step in self.steps) else None
+        limits = [step.seconds - EARLY_SECONDS for step in self.steps if isinstance(step, Ring)]
+        if limits and self._early:
+            limits.append(SOON_SECONDS)
+        if self._gives_up:
+            limits += [_silent_seconds(step) for step in self.steps if isinstance(step, Ring | Forward)]
+        return Wait(min(limits)) if limits else None
 
     def ringing(self, look: Look) -> Ring | None:
         """The ring step whose phones are being called."""
@@ -126,15 +135,16 @@ class RingWatch:
     def _of(self, ring: Ring, look: Look) -> Wait | RungEnough:
         seen = (look.rang, self._rang.get(look.step))
         rang = min((moment for moment in seen if moment is not None), default=None)
+        enough = ring.seconds - EARLY_SECONDS
         if rang is None and look.progressed is None:
-            return Wait(FIRST_LOOK_SECONDS)
+            return Wait(min(SOON_SECONDS, enough) if self._early else enough)
         if rang is None:
             looks = self._looks[look.step] = self._looks.get(look.step, 0) + 1
             rang = look.progressed or 0.0
-            left = rang + ring.seconds - EARLY_SECONDS - look.elapsed
+            left = rang + enough - look.elapsed
             if looks <= OFTEN_LOOKS and left > OFTEN_SECONDS:
                 return Wait(OFTEN_SECONDS, at_legs=True)
-        left = rang + ring.seconds - EARLY_SECONDS - look.elapsed
+        left = rang + enough - look.elapsed
         return Wait(left) if left > 0.002 else RungEnough(ring)
 
 

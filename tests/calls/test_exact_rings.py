@@ -26,7 +26,7 @@ SOON, LATER, MUCH_LATER = ring("101", 0.15), ring("102", 0.3), ring("103", 60.0)
 @pytest.fixture
 async def ari(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeAri]:
     for module in (ring_watch, exact_rings):
-        monkeypatch.setattr(module, "FIRST_LOOK_SECONDS", 0.02)
+        monkeypatch.setattr(module, "SOON_SECONDS", 0.02)
     monkeypatch.setattr(ring_watch, "OFTEN_SECONDS", 0.02)
     async with FakeAri() as fake:
         yield fake
@@ -197,6 +197,7 @@ async def test_a_call_that_has_ended_is_looked_at_no_more(ari: FakeAri) -> None:
             rings.begin("gone", 1, (SOON,))  # its end is not told yet
             rings.begin("call", 1, (SOON,))
             lives.discard(("call", 1))
+            await until(lambda: looks(ari, "gone") == 1)
             await asyncio.sleep(0.1)
     assert (looks(ari, "gone"), looks(ari)) == (1, 0)
     assert logs == []
@@ -250,7 +251,7 @@ async def test_the_one_due_first_is_ended_first(ari: FakeAri) -> None:
     other.legs("101", b="Ringing")
     async with watching(ari) as rings:
         rings.begin("one", 1, (MUCH_LATER,))
-        await until(lambda: looks(ari, "one") == 1)  # it waits for that one, a minute
+        await asyncio.sleep(0.02)  # it waits for that one, a minute
         rings.begin("other", 1, (SOON,))
         await until(lambda: len(hung_up(ari)) == 1)
     assert hung_up(ari) == ["channels/b?reason=no_answer"]
@@ -258,9 +259,15 @@ async def test_the_one_due_first_is_ended_first(ari: FakeAri) -> None:
 
 async def test_a_leg_in_progress_that_rings_after_all_counts_from_then(ari: FakeAri) -> None:
     """A 180 with SDP after a 183, which Asterisk notes nowhere but in the leg's state."""
-    call = Caller(ari, rang=None, progressed=0.0)
-    call.legs("102", a="Down")
+    teacher = Caller(ari, "another call", rang=None, progressed=0.0)
+    teacher.legs("102", b="Down")
     async with watching(ari) as rings:
+        rings.begin("another call", 1, (LATER,))  # this phone says 183: it is looked at sooner from now on
+        await until(lambda: len(hung_up(ari)) == 1)
+        assert time.time() - teacher.began >= 0.3
+        ari.commands.clear()
+        call = Caller(ari, rang=None, progressed=0.0)
+        call.legs("102", a="Down")
         rings.begin("call", 1, (LATER,))
         await until(lambda: ari.commands.count(("GET", "channels/a/variable", LEG)) >= 3)
         assert hung_up(ari) == []

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from comunik_pbx.calls.ring_watch import (
     EARLY_SECONDS,
-    FIRST_LOOK_SECONDS,
     OFTEN_LOOKS,
     OFTEN_SECONDS,
+    SOON_SECONDS,
     Look,
     RingWatch,
     RungEnough,
@@ -45,8 +45,9 @@ def dialling(elapsed: float, rang: float | None = None, progressed: float | None
 @pytest.mark.parametrize(
     ("steps", "first"),
     [
-        pytest.param((R10,), Wait(FIRST_LOOK_SECONDS), id="one phone"),
-        pytest.param((OUTSIDE, R10), Wait(FIRST_LOOK_SECONDS), id="a phone later"),
+        pytest.param((R10,), Wait(9.9), id="one phone, when it may have rung enough"),
+        pytest.param((OUTSIDE, R10), Wait(9.9), id="a phone later"),
+        pytest.param((R10, OUTSIDE, R5), Wait(4.9), id="the first may be declined at once"),
         pytest.param((OUTSIDE, MAILBOX), None, id="no phone at all"),
         pytest.param((), None, id="nothing"),
     ],
@@ -55,10 +56,17 @@ def test_when_to_look_first(steps: Steps, first: Wait | None) -> None:
     assert RingWatch(steps).begun() == first
 
 
+def test_a_phone_known_to_say_183_is_looked_at_soon_and_often() -> None:
+    watched = RingWatch((R10, R1), early=True)
+    assert watched.begun() == Wait(SOON_SECONDS)
+    assert watched.looked(dialling(0.4)) == Wait(SOON_SECONDS)
+    assert RingWatch((OUTSIDE,), early=True).begun() is None
+
+
 @pytest.mark.parametrize(
     ("looks", "outcome"),
     [
-        pytest.param([dialling(0.4)], Wait(FIRST_LOOK_SECONDS), id="a phone that does not ring"),
+        pytest.param([dialling(9.9)], Wait(9.9), id="what does not ring yet needs as long again"),
         pytest.param([dialling(4, rang=3.5)], Wait(9.4), id="counted from the ringing"),
         pytest.param([dialling(13.3, rang=3.5)], Wait(0.1), id="not yet"),
         pytest.param([dialling(13.38, rang=3.5)], Wait(0.02), id="not quite yet"),
@@ -104,7 +112,7 @@ def test_a_chain(look: Look, outcome: Wait | RungEnough | None) -> None:
 @pytest.mark.parametrize(
     ("look", "outcome"),
     [
-        pytest.param(dialling(9.6), Wait(0.4), id="a phone without a sign of life"),
+        pytest.param(dialling(4), Wait(4.9), id="a phone without a sign of life"),
         pytest.param(dialling(9.8), Wait(0.2), id="for almost too long"),
         pytest.param(dialling(10), Silent(R10), id="for too long"),
         pytest.param(dialling(10, progressed=9), Wait(OFTEN_SECONDS, at_legs=True), id="183 is one"),
@@ -135,7 +143,8 @@ def test_there_a_silent_trunk_after_a_phone_that_rings_long_is_noticed_in_time()
 
 
 def test_there_trunks_are_looked_at_too() -> None:
-    assert RingWatch((OUTSIDE, MAILBOX), gives_up=True).begun() == Wait(FIRST_LOOK_SECONDS)
+    assert RingWatch((OUTSIDE, MAILBOX), gives_up=True).begun() == Wait(OUTSIDE.progress_seconds)
+    assert RingWatch((R5, OUTSIDE), gives_up=True).begun() == Wait(4.9)
     assert RingWatch((MAILBOX,), gives_up=True).begun() is None
 
 
@@ -168,7 +177,7 @@ def test_a_180_with_sdp_counts_from_when_it_came() -> None:
 def test_a_leg_of_an_earlier_step_says_nothing_of_a_later_one() -> None:
     watched = RingWatch((R10, R5))
     watched.leg_rings(dialling(1, progressed=0.5))
-    assert watched.looked(dialling(1, step=2)) == Wait(FIRST_LOOK_SECONDS)
+    assert watched.looked(dialling(1, step=2)) == Wait(4.9)
 
 
 # Phones that behave in any way. Moments in milliseconds, whole ones, as Asterisk notes them.
@@ -238,6 +247,7 @@ class Call:
 
     carried: tuple[Carried, ...]
     late: tuple[int, ...]
+    early: bool = False
     now: int = 0
     index: int = 0
     began: int = 0
@@ -249,7 +259,7 @@ class Call:
         self.began = self.carried[0].gap
 
     def played(self) -> "Call":
-        watched = RingWatch(tuple(one.step for one in self.carried))
+        watched = RingWatch(tuple(one.step for one in self.carried), early=self.early)
         wait = watched.begun()
         while wait is not None:
             self.now += max(1, ms(wait.seconds)) + self.late[self.looks % len(self.late)]
@@ -325,11 +335,11 @@ calls = st.lists(st.one_of(rings, rings, forwards), min_size=1, max_size=5).map(
 lateness = st.lists(st.integers(0, 5), min_size=1, max_size=20).map(tuple)
 
 
-@given(calls, lateness)
+@given(calls, lateness, st.booleans())
 def test_whatever_phones_do_each_rings_as_often_as_it_should(
-    carried: tuple[Carried, ...], late: tuple[int, ...]
+    carried: tuple[Carried, ...], late: tuple[int, ...], early: bool
 ) -> None:
-    call = Call(carried, late).played()
+    call = Call(carried, late, early).played()
     for one, rung in call.ended:
         enough = ms(one.step.seconds - EARLY_SECONDS)
         assert rung >= min(one.signs(rung)) + enough - 2, "never before, from its first sign of life"
@@ -339,7 +349,9 @@ def test_whatever_phones_do_each_rings_as_often_as_it_should(
             assert begun is not None
             assert -2 <= rung - begun - enough <= 10
     assert call.outlived == [], "Dial() did not have to end any"
-    assert call.looks <= call.now / ms(FIRST_LOOK_SECONDS) + (OFTEN_LOOKS + 4) * len(carried) + 3
+    shortest = min((one.step.seconds for one in carried if isinstance(one.step, Ring)), default=60.0) - EARLY_SECONDS
+    between = min(SOON_SECONDS, shortest) if early else shortest
+    assert call.looks <= call.now / ms(between) + (OFTEN_LOOKS + 4) * len(carried) + 3
 
 
 @given(st.integers(0, 1500), st.integers(0, 2000), st.integers(1, 12), lateness)
@@ -347,12 +359,15 @@ def test_whatever_phones_do_each_rings_as_often_as_it_should(
 def test_a_phone_that_says_183_and_rings_by_180_with_sdp_rings_as_often_as_it_should(
     progress: int, until_ring: int, times: int, late: tuple[int, ...]
 ) -> None:
-    """Which Dial() notes nowhere: the leg alone knows. Only if 183 and 180 came before the first look is it the 183."""
+    """Which Dial() notes nowhere: the leg alone knows. Only if 183 and 180 came before the first look is it the 183.
+
+    (Of a phone that is known to say 183; the first time, it is the 183 in any case.)
+    """
     phone = Phone(progress, progress + until_ring, sdp=True, busy=None)
     step = Ring("101", ("101",), times, times * 5.0)
-    [(_, rung)] = Call((Carried(step, 0, phones=(phone,)),), late).played().ended
+    [(_, rung)] = Call((Carried(step, 0, phones=(phone,)),), late, early=True).played().ended
     after_enough = rung - progress - until_ring - ms(step.seconds - EARLY_SECONDS)
-    unseen = ms(FIRST_LOOK_SECONDS + OFTEN_SECONDS) + 10
+    unseen = ms(SOON_SECONDS + OFTEN_SECONDS) + 10
     assert -2 - min(until_ring, unseen) <= after_enough <= ms(OFTEN_SECONDS) + 20
 
 
@@ -369,6 +384,6 @@ def test_a_silent_phone_is_looked_at_no_more_often_than_need_be() -> None:
     silent = Carried(Ring("101", ("101",), 6, 30.0), 0, phones=(Phone(None, None, sdp=False, busy=None),))
     call = Call((silent,), (0,)).played()
     assert call.ended == []
-    assert call.looks <= silent.step.start_seconds / FIRST_LOOK_SECONDS + 1  # type: ignore[union-attr]
+    assert call.looks <= 1
     ringing = replace(silent, phones=(Phone(None, 100, sdp=False, busy=None),))
-    assert Call((ringing,), (0,)).played().looks == 3, "while it is silent, when it has rung enough, and after that"
+    assert Call((ringing,), (0,)).played().looks == 3, "when it may have rung enough, when it has, and after that"

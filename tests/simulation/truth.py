@@ -41,9 +41,6 @@ EXACT_SECONDS = 0.05
 BEGINS_SECONDS = 0.05
 """Rings are counted from what Dial() noted, and its beginning from the priority before it."""
 
-BETWEEN_LOOKS_SECONDS = 0.6
-"""A 180 with SDP is not told from a 183 if another phone sends a plain 180 so soon after it."""
-
 WRITTEN_SECONDS = 5.0
 """A process that lives so long after it was told a call's end has written the record."""
 
@@ -212,10 +209,8 @@ class Truth:
         one, leg, now = self.of(channel), channel.progress.leg, self._now()
         if leg.lives is None:
             return
-        began = min((at for at in (leg.rang, *leg.ringing.values()) if at is not None), default=leg.lives)
-        late = self._world.announces or channel.progress.index > 1  # the service may look as late as the rings end
-        if leg.rang is not None and (late or leg.rang < began + BETWEEN_LOOKS_SECONDS):
-            began = leg.rang
+        # The service may look as late as the rings end: a 180 with SDP counts only where no phone sent a plain one.
+        began = min(leg.ringing.values(), default=leg.lives) if leg.rang is None else leg.rang
         rang = now - began
         self._world.note("rang", one.id, f"{rang:.3f} of {asked:g}")
         if watched and one.decided == "live" and self._world.health.was_calm(one.came - 1.0, now):
