@@ -36,6 +36,10 @@ queue rings by Local channels: all of them have one linkedid."""
 LEG = "EVAL(${CHANNEL(linkedid)}${CK_SEEN}|${CHANNEL(state)})"
 
 
+LEGS_KNOWN = 10_000
+"""Of so many channels it is remembered whose they are."""
+
+
 class _Watched:
     """One call that we decided: its channel, which of its passes, and its plan."""
 
@@ -67,6 +71,7 @@ class ExactRings:
         self._clock = clock
         self._due: list[tuple[float, int, bool, _Watched]] = []  # a heap
         self._early: set[str] = set()  # endpoints seen to say 183, or 180 with SDP
+        self._whose: dict[str, str] = {}  # by channel: the call that it was seen to be a leg of
         self._order = itertools.count()
         self._sooner = asyncio.Event()
         self._waits_until: float | None = None
@@ -150,10 +155,17 @@ class ExactRings:
         return look, linked
 
     async def _legs(self, endpoints: tuple[str, ...], linked: str) -> dict[str, str]:
-        """The legs of a step (UNIQUEID), with their states: its endpoints' channels that belong to the call."""
+        """The legs of a step (UNIQUEID), with their states: its endpoints' channels that belong to the call.
+
+        A phone may have many channels; those seen to be another call's are not asked again.
+        """
         found = await asyncio.gather(*(self._ari.endpoints.channels(endpoint) for endpoint in endpoints))
-        legs = dict.fromkeys(channel for channels in found for channel in channels)
+        channels = dict.fromkeys(channel for several in found for channel in several)
+        legs = [channel for channel in channels if self._whose.get(channel, linked) == linked]
         said = await asyncio.gather(*(self._leg(leg) for leg in legs))
+        self._whose.update({leg: its for leg, (its, _) in zip(legs, said, strict=True) if its})
+        while len(self._whose) > LEGS_KNOWN:
+            del self._whose[next(iter(self._whose))]
         return {leg: state for leg, (its, state) in zip(legs, said, strict=True) if its == linked}
 
     async def _leg(self, leg: str) -> tuple[str, str]:

@@ -109,6 +109,20 @@ async def test_all_legs_are_ended_once_it_has_rung_enough(ari: FakeAri) -> None:
     assert time.time() - call.began >= 0.15
 
 
+async def test_a_channel_seen_to_be_another_calls_is_not_asked_again(ari: FakeAri) -> None:
+    for call in ("one", "other"):
+        Caller(ari, call)
+    ari.endpoints["101"] = ["a", "b", "c"]
+    ari.variables |= {("a", LEG): "one|Ringing", ("b", LEG): "other|Ringing", ("c", LEG): "a third|Ringing"}
+    async with watching(ari) as rings:
+        rings.begin("one", 1, (SOON,))
+        rings.begin("other", 1, (ring("101", 0.2),))
+        await until(lambda: len(hung_up(ari)) == 2)
+    assert hung_up(ari) == ["channels/a?reason=no_answer", "channels/b?reason=no_answer"]
+    asked = {leg: ari.commands.count(("GET", f"channels/{leg}/variable", LEG)) for leg in "abc"}
+    assert asked == {"a": 1, "b": 2, "c": 1}
+
+
 async def test_all_phones_of_the_extension(ari: FakeAri) -> None:
     call = Caller(ari)
     call.legs("101", a="Ringing")
