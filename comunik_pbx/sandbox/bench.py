@@ -55,8 +55,11 @@ class BenchAddresses(Addresses):
         return 56000, 59999
 
 
-async def bench(layout: Layout, *, quick: bool = False) -> int:
-    """Measure and print. Exit status 0, or 1 if a call was lost or not decided by the service."""
+async def bench(layout: Layout, *, quick: bool = False, talk_seconds: float = 1.0) -> int:
+    """Measure and print; the rounds' calls go on for `talk_seconds`.
+
+    Exit status 0, or 1 if a call was lost or not decided by the service.
+    """
     own = Layout(layout.home / "bench", layout.root, BenchAddresses(layout.addresses.offset))
     rounds, calls, ramp = (1, 150, RAMP[1:2]) if quick else (3, 400, RAMP)
     async with running(own, _say, extra_dialplan=DIALPLAN, fresh=True) as sandbox:
@@ -71,7 +74,7 @@ async def bench(layout: Layout, *, quick: bool = False) -> int:
         await prepare(sandbox)
         memory = _Memory(sandbox)
         _say(f"\n{rounds} rounds of {calls} calls, {PER_SECOND:g} a second, each {calls / PER_SECOND:g} s and its end")
-        bursts, all_live = await _rounds(sandbox, rounds, calls)
+        bursts, all_live = await _rounds(sandbox, rounds, calls, talk_seconds)
         for line in bench_report.costs(bursts, BASELINE):
             _say(line)
         _say("")
@@ -106,24 +109,24 @@ async def set_rules(sandbox: Sandbox) -> None:
     await asyncio.sleep(0.1)  # a running service obeys within 50 ms
 
 
-async def _rounds(sandbox: Sandbox, rounds: int, calls: int) -> tuple[dict[Variant, list[Burst]], bool]:
+async def _rounds(sandbox: Sandbox, rounds: int, calls: int, talk: float) -> tuple[dict[Variant, list[Burst]], bool]:
     """All bursts by variant, and whether the service decided every call it should have decided."""
     bursts: dict[Variant, list[Burst]] = defaultdict(list)
     all_live = True
     for number in range(1, rounds + 1):
         for variant in (LIVE, LIVE_FORWARD):
             began = datetime.now(UTC)
-            bursts[variant].append(await _one(sandbox, variant, calls, number))
+            bursts[variant].append(await _one(sandbox, variant, calls, number, talk))
             all_live &= await decided_live(sandbox, began) == calls
         await sandbox.stop_service()
         for variant in (PLAIN, PLAIN_FORWARD, STOPPED):
-            bursts[variant].append(await _one(sandbox, variant, calls, number))
+            bursts[variant].append(await _one(sandbox, variant, calls, number, talk))
         await sandbox.start_service()
     return bursts, all_live
 
 
-async def _one(sandbox: Sandbox, variant: Variant, calls: int, number: int) -> Burst:
-    one = await burst(sandbox, variant, calls=calls, per_second=PER_SECOND)
+async def _one(sandbox: Sandbox, variant: Variant, calls: int, number: int, talk: float) -> Burst:
+    one = await burst(sandbox, variant, calls=calls, per_second=PER_SECOND, talk_seconds=talk)
     _say(f"  round {number}: {bench_report.burst_line(variant, one)}")
     return one
 
