@@ -49,7 +49,7 @@ def burst() -> Outcome:
         [service] = world.instances.values()
         assert service._interception is not None
         undecided.append(service._interception.undecided)
-        if world.loop.time() < 90:
+        if world.loop.time() < 100:  # not 90, when rings end and calls come in again
             world.later(0.01, look)
 
     world.loop.call_at(59.0, world.health.disturb, 10.0)
