@@ -35,7 +35,6 @@ queue rings by Local channels: all of them have one linkedid."""
 
 LEG = "EVAL(${CHANNEL(linkedid)}${CK_SEEN}|${CHANNEL(state)})"
 
-
 LEGS_KNOWN = 10_000
 """Of so many channels it is remembered whose they are."""
 
@@ -157,11 +156,12 @@ class ExactRings:
     async def _legs(self, endpoints: tuple[str, ...], linked: str) -> dict[str, str]:
         """The legs of a step (UNIQUEID), with their states: its endpoints' channels that belong to the call.
 
-        A phone may have many channels; those seen to be another call's are not asked again.
+        A phone may have many channels; those seen to be another call's are not asked again, unless none is left: a
+        linkedid changes when calls are joined.
         """
         found = await asyncio.gather(*(self._ari.endpoints.channels(endpoint) for endpoint in endpoints))
         channels = dict.fromkeys(channel for several in found for channel in several)
-        legs = [channel for channel in channels if self._whose.get(channel, linked) == linked]
+        legs = [channel for channel in channels if self._whose.get(channel, linked) == linked] or list(channels)
         said = await asyncio.gather(*(self._leg(leg) for leg in legs))
         self._whose.update({leg: its for leg, (its, _) in zip(legs, said, strict=True) if its})
         while len(self._whose) > LEGS_KNOWN:

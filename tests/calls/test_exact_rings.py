@@ -123,6 +123,21 @@ async def test_a_channel_seen_to_be_another_calls_is_not_asked_again(ari: FakeAr
     assert asked == {"a": 1, "b": 2, "c": 1}
 
 
+async def test_a_call_whose_linkedid_has_changed_finds_its_leg_all_the_same(ari: FakeAri) -> None:
+    """An attended transfer joined it with another call after the leg was seen to be the old one's."""
+    for call in ("one", "joined"):
+        Caller(ari, call)
+    ari.endpoints["101"] = ["a", "b"]
+    ari.variables |= {("a", LEG): "one|Ringing", ("b", LEG): "old|Ringing"}
+    async with watching(ari) as rings:
+        rings.begin("one", 1, (SOON,))
+        await until(lambda: len(hung_up(ari)) == 1)
+        ari.endpoints["101"] = ["b"]
+        ari.variables["b", LEG] = "joined|Ringing"
+        rings.begin("joined", 1, (SOON,))
+        await until(lambda: "channels/b?reason=no_answer" in hung_up(ari))
+
+
 async def test_all_phones_of_the_extension(ari: FakeAri) -> None:
     call = Caller(ari)
     call.legs("101", a="Ringing")
