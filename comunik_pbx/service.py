@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -27,7 +28,7 @@ from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import ApplicationReplaced, AsteriskError
 from comunik_pbx.calls.agi_entry import AgiEntry
-from comunik_pbx.calls.call_ends import record_end, reported
+from comunik_pbx.calls.call_ends import record_end, reported, tell_ends
 from comunik_pbx.calls.deciding import Decisions
 from comunik_pbx.calls.exact_rings import ExactRings
 from comunik_pbx.calls.figures import DecisionFigures
@@ -156,6 +157,7 @@ class Service:
         self._ari = ari
         self._ami = ami
         self._started_at = datetime.now(UTC)
+        self._dial_gives_up = not gives_up
         self._snapshot = Snapshot(config.directory, config.default_rules)
         self._taken: tuple[int, Config | None] = (-1, None)
         self._joined_reading = Joined(self._take_over)
@@ -173,7 +175,10 @@ class Service:
         self._figures = DecisionFigures()
         self._publisher = Publisher(ami, lambda: self._snapshot)
         self._kept_ends = KeptEnds(
-            ami, lambda headers: record_end(headers, self._records), on_collected=self._ends_missed.set
+            ami,
+            lambda headers: record_end(headers, self._records),
+            on_collected=self._ends_missed.set,
+            tells=None if ari is None else partial(tell_ends, ari),
         )
         self._interception = self._intercepting(ari) if ari else None
         self._agi = self._asked_by_agi(config.agi.listen) if config.agi.listen else None
@@ -184,6 +189,7 @@ class Service:
             lambda: self._snapshot,
             self._records,
             rings=self._rings.begin if self._rings else None,
+            gives_up=self._dial_gives_up,
             on_end=self._ended,
             on_missed=self._kept_ends.attend,
             on_connected=self._connected,
@@ -192,7 +198,9 @@ class Service:
 
     def _asked_by_agi(self, listen: tuple[str, int]) -> AgiEntry:
         rings = self._rings.begin if self._rings else None
-        decisions = Decisions(lambda: self._snapshot, self._records, watched=rings is not None)
+        decisions = Decisions(
+            lambda: self._snapshot, self._records, watched=rings is not None, gives_up=self._dial_gives_up
+        )
         # Without ARI nobody tells how a call ended.
         on_missed = self._kept_ends.attend
         allow = self._config.agi.allow
@@ -437,12 +445,13 @@ class Service:
 
     def _ended(self, report: str) -> None:
         record_end(reported(report), self._records)
+        self._kept_ends.told()
 
     def _connected(self) -> None:
         """Calls may have ended unheard, and Asterisk may be another than before: what it keeps may be anything."""
         self._publisher.reconcile()
         self._just_connected = True
-        self._kept_ends.collect()
+        self._kept_ends.connected()
 
     async def _restore_usage(self) -> None:
         """Count today's forwards to outside again, for the limits per day."""

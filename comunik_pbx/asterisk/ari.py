@@ -358,6 +358,10 @@ class _Asterisk:
         """GET /asterisk/info?only=system."""
         return _read(_info, await self._client.request("GET", "/asterisk/info?only=system"))
 
+    async def set_variable(self, variable: str, value: str) -> None:
+        """POST /asterisk/variable: a global variable."""
+        await self._client.pipeline(("POST", "/asterisk/variable", _encode(_Variable(variable, value))))
+
     async def modules(self) -> frozenset[str]:
         """GET /asterisk/modules: the names of those that run, such as `app_dial.so`."""
         found = _read(_modules, await self._client.request("GET", "/asterisk/modules"))

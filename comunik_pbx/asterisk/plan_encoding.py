@@ -42,22 +42,23 @@ SHORTEST_SECONDS = 1.1
 takes less than one for no limit at all."""
 
 
-def encode(steps: tuple[Step, ...], *, watched: bool = False) -> str:
+def encode(steps: tuple[Step, ...], *, watched: bool = False, gives_up: bool = True, received: str = "") -> str:
     """The steps as `CK_PLAN` holds them. Raises NotAPlan if a value has characters of the dialplan's syntax.
 
     With `watched` the service ends the ringing itself, so many seconds after it has begun; else the dialplan ends it,
-    so many seconds after the INVITE.
+    so many seconds after the INVITE. `gives_up`: Dial() gives up what shows no sign of life. `received` is the caller's
+    number as it came: a forward that shows just that need not say it, so that many callers share one plan.
     """
     rung: dict[str, int] = {}
     encoded = [FORMAT]
     for number, step in enumerate(steps, 1):
         if isinstance(step, Ring):
             rung[step.extension] = number
-        encoded.append("~".join(_fields(step, rung, watched)))
+        encoded.append("~".join(_fields(step, rung, watched, gives_up, received)))
     return "|".join(encoded)
 
 
-def _fields(step: Step, rung: dict[str, int], watched: bool) -> list[str]:
+def _fields(step: Step, rung: dict[str, int], watched: bool, gives_up: bool, received: str) -> list[str]:
     match step:
         case Ring():
             endpoints = "&".join([_checked(endpoint) for endpoint in step.endpoints])
@@ -71,14 +72,15 @@ def _fields(step: Step, rung: dict[str, int], watched: bool) -> list[str]:
             ]
             short = max(0.0, SHORTEST_SECONDS - step.seconds)
             late = step.start_seconds + LATE_MARGIN_SECONDS if watched else short
-            return [*head, *_diversion(step.diversion), _seconds(step.start_seconds), _seconds(late)]
+            start = _seconds(step.start_seconds) if gives_up else ""
+            return [*head, *_diversion(step.diversion), start, _seconds(late)]
         case Forward():
             head = ["forward", _checked(step.dial), _seconds(step.seconds), _seconds(step.progress_seconds)]
             tail = [
                 _checked(step.to),
                 _checked(step.trunk),
                 step.caller_id,
-                _checked(step.shown or ""),
+                _checked(_shown(step, received)),
                 _confirm(step.confirm),
                 "&".join([_earlier(diversion) for diversion in step.earlier]),
             ]
@@ -90,6 +92,12 @@ def _fields(step: Step, rung: dict[str, int], watched: bool) -> list[str]:
             return ["voicemail", _checked(step.mailbox), step.greeting, _checked(step.extension), str(owner)]
         case End():
             return ["end", str(step.cause)]
+
+
+def _shown(step: Forward, received: str) -> str:
+    """The number to show; empty for the caller's as it came, unless it is the forwarder's too."""
+    as_it_came = step.caller_id is CallerIdPolicy.ORIGINAL and step.shown == received != step.diversion.number
+    return "" if as_it_came else step.shown or ""
 
 
 def _diversion(diversion: Diversion | None) -> list[str]:

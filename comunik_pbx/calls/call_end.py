@@ -1,4 +1,9 @@
-"""How a call ended, as the dialplan's hangup handler tells it (dialplan/record.conf)."""
+"""How a call ended, from what the dialplan's hangup handler tells (dialplan/record.conf).
+
+It tells what came of the steps that are over (`Steps`), and of the one that went on what Asterisk knew (`Now`):
+`index~dial~began~DIALSTATUS~RINGTIME_MS~ANSWEREDTIME_MS~DIALEDPEERNAME~confirmation`, or `index~voicemail~began~…`,
+with nothing after the index between two steps. Moments are in ms since 1970, times in ms; an index left out is 1.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,6 +13,9 @@ import msgspec
 import structlog
 
 log = structlog.get_logger(__name__)
+
+NORMAL_CLEARING = 16
+"""Q.850 cause: who called, or who was called, ended the call."""
 
 
 class Decided(StrEnum):
@@ -62,6 +70,13 @@ def call_end(headers: Mapping[str, str]) -> CallEnd:
     call = headers.get("call")
     if not call:
         raise ValueError("no header Call")
+    ended = _number(headers.get("ended", "")[:15])
+    outcomes = _outcomes(call, headers.get("steps", ""))
+    status, cause = headers.get("status", ""), _number(headers.get("cause", ""))
+    if "now" in headers:  # else the dialplan is an older one, which has worked it out
+        how, last = _last(headers["now"].split("~"), ended or 0)
+        outcomes += last
+        status, cause = (status, cause) if status == "ended" else (how, NORMAL_CLEARING)
     return CallEnd(
         channel=call,
         passes=_number(headers.get("pass", "")) or 1,
@@ -71,10 +86,33 @@ def call_end(headers: Mapping[str, str]) -> CallEnd:
         presentation=headers.get("callerpres", ""),
         decided=_DECIDED.get(headers.get("decided", "")),
         plan=headers.get("plan", ""),
-        outcomes=_outcomes(call, headers.get("steps", "")),
-        status=headers.get("status") or "ended",
-        cause=_number(headers.get("cause", "")),
-        ended_at=_moment(headers.get("ended", "")),
+        outcomes=outcomes,
+        status=status or "ended",
+        cause=cause,
+        ended_at=datetime.fromtimestamp(ended / 1000, UTC) if ended else None,
+    )
+
+
+def _last(now: list[str], ended: int) -> tuple[str, tuple[StepOutcome, ...]]:
+    """How the call ended in the step that went on, and what came of it.
+
+    HANGUPCAUSE is no help: it is 127 when the caller gives up, and in a mailbox what the leg before it was refused
+    with. Both are a normal clearing by the caller.
+    """
+    index, doing, began, status, rang, answered, peer, confirm = (*now, *[""] * 8)[:8]
+    step, lasted = _number(index) or 1, max(0, ended - (_number(began) or ended))
+    if doing == "voicemail":
+        return "voicemail", (StepOutcome(step, "VOICEMAIL", NORMAL_CLEARING, answered_ms=lasted),)
+    if doing != "dial":
+        return "abandoned", ()
+    since_ring = max(0, lasted - (_number(rang) or 0))
+    # Whoever has answered may not have pressed 1 yet: then the caller gave up while he heard ringing.
+    if status != "ANSWER" or (confirm[1:] and not answered):
+        return "abandoned", (StepOutcome(step, "CANCEL", NORMAL_CLEARING, since_ring if rang else 0),)
+    # ANSWEREDTIME counts from when the caller was first connected, which a transferred caller was before this Dial().
+    talk = min(_number(answered) or 0, since_ring)
+    return "answered", (
+        StepOutcome(step, "ANSWER", NORMAL_CLEARING, since_ring - talk if rang else 0, peer or None, talk),
     )
 
 
@@ -92,11 +130,6 @@ def _outcomes(call: str, steps: str) -> tuple[StepOutcome, ...]:
         except ValueError:
             log.warning("what came of a step cannot be read", call=call, step=step)
     return tuple(read)
-
-
-def _moment(milliseconds: str) -> datetime | None:
-    number = _number(milliseconds[:15])
-    return datetime.fromtimestamp(number / 1000, UTC) if number else None
 
 
 def _number(digits: str) -> int | None:

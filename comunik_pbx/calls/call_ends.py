@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.calls.call_end import call_end
 from comunik_pbx.calls.records import Records
 
@@ -27,6 +28,11 @@ def record_end(headers: Mapping[str, str], records: Records) -> bool:
         cause=record.cause,
     )
     return True
+
+
+async def tell_ends(ari: AriClient, as_they_happen: bool) -> None:
+    """Ask the dialplan to tell the ends of calls by ARI as they happen, or only to keep them in AstDB."""
+    await ari.asterisk.set_variable("CK_ENDS", "" if as_they_happen else "kept")
 
 
 def reported(report: str) -> dict[str, str]:

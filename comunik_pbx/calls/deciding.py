@@ -22,17 +22,22 @@ Decide = Callable[[Call, Directory, Rules, datetime, Mapping[str, Usage]], Plan]
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """What was decided, of which pass of the channel, and the plan as the dialplan reads it."""
+    """What was decided, of which pass of the channel, and the plan as the dialplan reads it.
+
+    `again`: it had been decided before, and has not ended.
+    """
 
     passes: int
     steps: tuple[Step, ...]
     encoded: str
+    again: bool = False
 
 
 class Decisions:
     """Decides calls at once, from memory, and opens their records.
 
-    `watched` says whether somebody will end the ringing exactly, so that the dialplan should not.
+    `watched` says whether somebody will end the ringing exactly, so that the dialplan should not; `gives_up` whether
+    Dial() gives up what shows no sign of life.
     """
 
     def __init__(
@@ -41,12 +46,14 @@ class Decisions:
         records: Records,
         *,
         watched: bool = False,
+        gives_up: bool = True,
         decide: Decide = plan,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._snapshot = snapshot
         self._records = records
         self._watched = watched
+        self._gives_up = gives_up
         self._decide = decide
         self._clock = clock
 
@@ -75,9 +82,9 @@ class Decisions:
             repeats=self._records.rounds.of(who, called, now),
         )
         decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
-        encoded = encode(decision.steps, watched=self._watched)
-        self._records.decided(channel, call, decision, now, nth := int(passes or 1))
-        return Decided(nth, decision.steps, encoded)
+        encoded = encode(decision.steps, watched=self._watched, gives_up=self._gives_up, received=number)
+        again = self._records.decided(channel, call, decision, now, nth := int(passes or 1))
+        return Decided(nth, decision.steps, encoded, again)
 
 
 def _numbers(joined: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import structlog
 
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import AriError, ChannelGone
+from comunik_pbx.asterisk.plan_encoding import FORMAT
 from comunik_pbx.calls.ring_watch import SOON_SECONDS, Look, RingWatch, RungEnough, Silent, Wait
 from comunik_pbx.forwarding.steps import Forward, Ring, Step
 
@@ -27,11 +28,12 @@ STALE_SECONDS = 0.5
 """A look that took so long says nothing of the moment: Asterisk or we were frozen meanwhile."""
 
 CALLER = (
-    "EVAL(${CK_DECIDED}|${CK_PASS}|${CK_INDEX}|${CK_ACTIVE}|${DIALSTATUS}|${CK_STARTED}|${STRFTIME(,,%s%3q)}"
+    "EVAL(${CK_DECIDED}${CK_TODO:0:1}|${CK_PASS}|${CK_INDEX}|${CK_ACTIVE}|${DIALSTATUS}|${STRFTIME(,,%s%3q)}"
     "|${RINGTIME_MS}|${PROGRESSTIME_MS}|${CHANNEL(linkedid)}${CK_SEEN})"
 )
-"""What is asked of the caller's channel, in one request. The last tells its legs from others, of the members too that a
-queue rings by Local channels: all of them have one linkedid."""
+"""What is asked of the caller's channel, in one request. The first is the plan's format alone while ours is carried
+out, and nothing before; the step is not said of the first one while it goes on. The last tells its legs from others,
+of the members too that a queue rings by Local channels: all of them have one linkedid."""
 
 LEG = "EVAL(${CHANNEL(linkedid)}${CK_SEEN}|${CHANNEL(state)})"
 
@@ -100,9 +102,13 @@ class ExactRings:
                     async with asyncio.timeout(wait):
                         await self._sooner.wait()
                 now = self._clock()
-                while self._due and self._due[0][0] <= now:
-                    _, _, at_legs, one = heapq.heappop(self._due)
-                    if self._lives(one.channel, one.passes):
+                while self._due:
+                    due, _, at_legs, one = self._due[0]
+                    lives = self._lives(one.channel, one.passes)
+                    if due > now and lives:
+                        break
+                    heapq.heappop(self._due)
+                    if lives:
                         group.create_task(self._look(one, at_legs), name=f"rings of {one.channel}")
 
     async def _look(self, one: _Watched, at_legs: bool) -> None:
@@ -139,16 +145,17 @@ class ExactRings:
         Wait: our plan is not carried out yet, for Asterisk is busy. None: it never will, or somebody has answered.
         """
         said = (await self._ari.channels.evaluated(one.channel, CALLER)).split("|")
-        if len(said) != 10:
+        if len(said) != 9:
             raise AriError(f"EVAL() gave {'|'.join(said)!r}")
-        decided, passes, step, active, status, started, now, rang, progressed, linked = said
+        decided, passes, step, active, status, now, rang, progressed, linked = said
+        doing, _, started = active.partition("~")
         if (decided, passes) == ("", str(one.passes)):
             return Wait(SOON_SECONDS), linked
-        if (decided, passes) != ("live", str(one.passes)) or (active, status) == ("dial", "ANSWER"):
+        if (decided, passes) != (FORMAT, str(one.passes)) or (doing, status) == ("dial", "ANSWER"):
             return None, linked
         try:
             elapsed = (int(now) - int(started or now)) / 1000
-            look = Look(int(step or 0), active == "dial", elapsed, _seconds(rang), _seconds(progressed))
+            look = Look(int(step or doing == "dial"), doing == "dial", elapsed, _seconds(rang), _seconds(progressed))
         except ValueError:
             raise AriError(f"EVAL() gave {'|'.join(said)!r}") from None
         return look, linked

@@ -1,6 +1,6 @@
 """The interception: a call enters Stasis, is decided, and goes back to the dialplan with its plan.
 
-    StasisStart → decide → a hand-over variable → continue to comunik-execute, which makes it CK_PLAN
+    StasisStart → decide → hand the plan over → continue to comunik-execute, which carries it out
 
 On the same socket the dialplan tells how calls end: `ended` instead of `incoming`, from the hangup handler.
 
@@ -10,7 +10,6 @@ left to the dialplan's guard: both take it to the fallback.
 
 import asyncio
 import contextlib
-import itertools
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,13 +20,14 @@ import structlog
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.ari_events import Channel, Connected, Disconnected, StasisStart, Unreadable
 from comunik_pbx.asterisk.errors import AriError, ChannelGone, ChannelNotInStasis
-from comunik_pbx.calls.deciding import Decide, Decided, Decisions
+from comunik_pbx.calls.deciding import Decide, Decisions
 from comunik_pbx.calls.figures import DecisionFigures, Fallen
+from comunik_pbx.calls.handover import Handover
 from comunik_pbx.calls.queues import CallQueues
 from comunik_pbx.calls.records import Records
 from comunik_pbx.calls.snapshot import SnapshotSource
 from comunik_pbx.forwarding.plan import plan
-from comunik_pbx.forwarding.steps import Ring, Step
+from comunik_pbx.forwarding.steps import Step
 
 log = structlog.get_logger(__name__)
 
@@ -42,18 +42,6 @@ MOST_GIVEN_BACK = 1000
 
 RECONCILE_AGAIN_SECONDS = 5.0
 """When Asterisk's channels are listed again if they could not be."""
-
-HANDOVER = "CK_HANDOVER_{}"
-"""The global variables that plans are handed over in, by turns: `<channel id>!<plan>`."""
-
-HANDOVERS = 128
-"""How many there are. One is used again after so many further calls; a channel that comes too late for it sees by the
-id that the plan is not its own, and follows its published plan."""
-
-EXECUTOR = "comunik-execute"
-
-RING_AT_ONCE = "*"
-"""Before the number of the variable: the plan begins with the ringing of one phone, which the dialplan does at once."""
 
 
 class _Reconcile(msgspec.Struct, frozen=True):
@@ -77,9 +65,10 @@ class Interception:
     fallback plan for it; beyond `most_given_back` of those it is left to the dialplan's guard.
 
     `rings` is told of each plan handed over (UNIQUEID, pass, steps): it will end the ringing exactly, so the dialplan
-    should not; without it the dialplan does. `on_end` gets the dialplan's report of each call that ends that
-    we decided. `on_missed` is called when the end of another will not be told: one that did not get our plan, or
-    the first of a caller who comes in again. `on_connected` is called after each connection.
+    should not; without it the dialplan does. `gives_up`: Dial() gives up what shows no sign of life. `on_end` gets the
+    dialplan's report of each call that ends that we decided. `on_missed` is called when the end of another will not be
+    told: one that did not get our plan, or the first of a caller who comes in again. `on_connected` is called after
+    each connection.
 
     `connected` says whether the event socket stands, `tried_at` when it was last opened, lost or tried in vain
     (monotonic seconds).
@@ -94,6 +83,7 @@ class Interception:
         most_calls: int = MOST_CALLS,
         most_given_back: int = MOST_GIVEN_BACK,
         rings: Callable[[str, int, tuple[Step, ...]], None] | None = None,
+        gives_up: bool = True,
         on_end: Callable[[str], None] = lambda report: None,
         on_missed: Callable[[], None] = lambda: None,
         on_connected: Callable[[], None] = lambda: None,
@@ -107,7 +97,10 @@ class Interception:
         self._on_end = on_end
         self._on_missed = on_missed
         self._on_connected = on_connected
-        self._decisions = Decisions(snapshot, records, watched=rings is not None, decide=decide, clock=clock)
+        self._decisions = Decisions(
+            snapshot, records, watched=rings is not None, gives_up=gives_up, decide=decide, clock=clock
+        )
+        self._handover = Handover(ari)
         self._clock = clock
         self.figures = DecisionFigures() if figures is None else figures
         self._calls: CallQueues[_Entered] = CallQueues(self._entered, most_calls=most_calls)
@@ -118,7 +111,6 @@ class Interception:
         self.connected = False
         self.tried_at = time.monotonic()
         self._connected_once = asyncio.Event()
-        self._turns = itertools.cycle(range(HANDOVERS))
 
     async def wait_connected(self) -> None:
         """Wait until calls are decided for the first time."""
@@ -145,6 +137,7 @@ class Interception:
                             self._enter(event.channel, event.args)
                         case Connected():
                             self.connected, self.tried_at, self._told = True, time.monotonic(), ""
+                            self._handover.forget()
                             self._connected_once.set()
                             log.info("connected to ARI", url=self._ari.url, app=self._ari.app)
                             self.reconcile()
@@ -211,15 +204,9 @@ class Interception:
                 self._fell(Fallen.FAULT)
                 await self._ari.channels.continue_(channel_id)
                 return
-            turn = next(self._turns)
-            await self._ari.channels.continue_with(
-                channel_id,
-                HANDOVER.format(turn),
-                f"{channel_id}/{decided.passes}!{decided.encoded}",
-                context=EXECUTOR,
-                extension=f"{_start(decided)}{turn}",
-                priority=1,
-            )
+            if decided.again:  # it may not have found the plan where we said
+                self._handover.forget()
+            await self._handover.give(channel_id, decided)
             if self._rings is not None:
                 self._rings(channel_id, decided.passes, decided.steps)
             self.figures.took(time.monotonic() - event.at)
@@ -257,9 +244,3 @@ class Interception:
         alive = {channel.id for channel in channels}
         if event.ends_missed and (missing := self._records.close_missing(alive, began)):
             log.info("calls ended while we were away", calls=missing)
-
-
-def _start(decided: Decided) -> str:
-    """RING_AT_ONCE if the plan may begin so."""
-    first = decided.steps[0] if decided.steps and decided.passes == 1 else None
-    return RING_AT_ONCE if isinstance(first, Ring) and len(first.endpoints) == 1 and first.diversion is None else ""

@@ -100,11 +100,11 @@ class Records:
     def __len__(self) -> int:
         return len(self._open)
 
-    def decided(self, channel: str, call: Call, plan: Plan, now: datetime, passes: int = 1) -> None:
-        """A call was decided by the service, the `passes`th of this channel (UNIQUEID)."""
+    def decided(self, channel: str, call: Call, plan: Plan, now: datetime, passes: int = 1) -> bool:
+        """A call was decided by the service, the `passes`th of this channel (UNIQUEID); whether again."""
         record_id = _record_id(channel, passes)
         if record_id in self._ended:
-            return  # its end was told before its beginning
+            return False  # its end was told before its beginning
         if (before := self._open.pop(record_id, None)) is not None:
             self._released(before, (), now)
         elif len(self._open) >= self._most_open:
@@ -123,6 +123,7 @@ class Records:
             self.usage.begin(by, now)
             self.rounds.begin(call, now)
         self._sink.put(record)
+        return before is not None
 
     def lives(self, channel: str, passes: int) -> bool:
         """Whether a call that we decided has not ended, as far as we know."""

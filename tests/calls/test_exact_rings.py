@@ -38,7 +38,7 @@ class Caller:
 
     ari: FakeAri
     channel: str = "call"
-    decided: str = "live"
+    decided: str = "1"
     passes: int = 1
     step: int = 1
     active: str = "dial"
@@ -55,7 +55,8 @@ class Caller:
             return "" if moment is None or self.began + moment > time.time() else str(round(moment * 1000))
 
         started, now = (str(round(moment * 1000)) for moment in (self.began, time.time()))
-        said = (self.decided, self.passes, self.step, self.active, self.status, started, now)
+        active = self.active and f"{self.active}~{started}"
+        said = (self.decided, self.passes, self.step, active, self.status, now)
         return "|".join(map(str, (*said, noted(self.rang), noted(self.progressed), self.channel)))
 
     def legs(self, endpoint: str = "101", **states: str) -> None:
@@ -176,7 +177,7 @@ async def test_the_steps_of_a_chain_one_after_the_other(ari: FakeAri) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"decided": "published"}, {"decided": "default"}, {"passes": 2}, {"status": "ANSWER"}],
+    [{"decided": "published1"}, {"decided": "default1"}, {"passes": 2}, {"status": "ANSWER"}],
 )
 async def test_a_plan_that_is_not_carried_out_or_answered_is_looked_at_once(
     ari: FakeAri, changed: dict[str, object]
@@ -195,7 +196,7 @@ async def test_a_plan_that_a_busy_asterisk_has_not_begun_is_waited_for(ari: Fake
     async with watching(ari) as rings:
         rings.begin("call", 1, (SOON,))
         await until(lambda: looks(ari) >= 3)
-        call.decided, call.active, call.began = "live", "dial", time.time()
+        call.decided, call.active, call.began = "1", "dial", time.time()
         await until(lambda: len(hung_up(ari)) == 1)
 
 
@@ -324,8 +325,8 @@ async def test_asterisk_refusing_disturbs_no_other_call(ari: FakeAri) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        *("", "|" * 9, "live|1|1|dial", "live|1|one|dial|||1|||call", "live|1|1|dial||x|y|||call"),
-        *("live|1|7|dial||1|9|||call", "live|1|-1|dial||1|9|||call", "live|1|1|dial||1|9|1e9||call"),
+        *("", "|" * 8, "1|1|1|dial~1", "1|1|one|dial~1||1|||call", "1|1|1|dial~x||y|||call"),
+        *("1|1|7|dial~1||9|||call", "1|1|-1|dial~1||9|||call", "1|1|1|dial~1||9|1e9||call"),
     ],
 )
 async def test_nothing_that_a_channel_says_ends_the_watch(ari: FakeAri, said: str) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +25,7 @@ COMPANY = Snapshot(directory(), rules(f"101 external 3 {MOBILE}", "101 internal 
 OUTSIDE = encode(
     plan(Call(caller=Caller(number="+33140000000"), called="101"), COMPANY.directory, COMPANY.rules, NOW).steps
 )
-CONTINUE = "continue?context=comunik-execute&extension={}&priority=1"
+CONTINUE = r"continue\?context=comunik-execute&extension={}&priority=1"
 
 
 class Pbx(FakeAri):
@@ -62,10 +63,23 @@ class Pbx(FakeAri):
         return value
 
     def handed_over(self, channel_id: str, passes: int = 1) -> list[str]:
-        values = [str(body["value"]) for _, path, body in self.commands if path == "asterisk/variable"]
-        return [
-            plan for owner, _, plan in (value.partition("!") for value in values) if owner == f"{channel_id}/{passes}"
-        ]
+        """The plans that a channel was sent to, as the dialplan would find them."""
+        variables: dict[str, str] = {}
+        plans = []
+        for _, path, body in self.about_channels():
+            if path == "asterisk/variable":
+                variables[body["variable"]] = body["value"]
+            elif found := re.fullmatch(rf"channels/{channel_id}/{CONTINUE}".format(r"\*?(\d{3})(\d{12})(\d+)"), path):
+                tag, _, plan = variables[f"CK_HANDOVER_{found[1]}"].partition("!")
+                plans += [plan] if (tag, int(found[3])) == (found[2], passes) else []
+        return plans
+
+    async def until_continued(self, number: int) -> None:
+        """Wait until so many channels have been told to go on."""
+        async with asyncio.timeout(5):
+            while len([path for _, path, _ in self.about_channels() if "/continue" in path]) < number:
+                self.asked.clear()
+                await self.asked.wait()
 
     def continued(self) -> list[str]:
         return [path.split("/")[1] for _, path, _ in self.about_channels() if "/continue?" in path]
@@ -80,11 +94,12 @@ async def pbx() -> AsyncIterator[Pbx]:
 async def test_a_call_gets_its_plan_and_goes_on(pbx: Pbx) -> None:
     async with pbx.intercepted():
         await pbx.call("7.1", number="0140000000")
-        await pbx.until_asked(2)
-    assert pbx.about_channels() == [
-        ("POST", "asterisk/variable", {"variable": "CK_HANDOVER_0", "value": f"7.1/1!{OUTSIDE}"}),
-        ("POST", f"channels/7.1/{CONTINUE.format('*0')}", None),
+        await pbx.until_continued(1)
+    assert [path.partition("?")[0] for _, path, _ in pbx.about_channels()] == [
+        "asterisk/variable",
+        "channels/7.1/continue",
     ]
+    assert pbx.variable("7.1") == OUTSIDE
     (record,) = pbx.sink.all
     assert (record.id, str(record.call.caller), record.extension) == ("7.1", "+33140000000", "101")
 
@@ -107,9 +122,9 @@ async def test_what_rings_one_phone_first_rings_it_at_once(pbx: Pbx, called: str
     pbx.snapshot = Snapshot(company, rules("103 always 0 105", f"104 always 0 {MOBILE}"))
     async with pbx.intercepted():
         await pbx.emit(stasis_start("7.1", "incoming", called, "carrier", "allowed", passes))
-        await pbx.until_asked(2)
+        await pbx.until_continued(1)
     [(_, path, _)] = [command for command in pbx.about_channels() if "/continue?" in command[1]]
-    assert path == f"channels/7.1/{CONTINUE.format('*0' if at_once else '0')}"
+    assert ("extension=*" in path) is at_once
 
 
 async def test_rings_are_watched_from_when_the_plan_has_arrived(pbx: Pbx) -> None:
@@ -118,7 +133,7 @@ async def test_rings_are_watched_from_when_the_plan_has_arrived(pbx: Pbx) -> Non
     async with pbx.intercepted(rings=lambda *one: begun.append(one)):
         await pbx.call("7.1")  # the dialplan carries out another plan for it, perhaps with other rings
         await pbx.emit(stasis_start("7.2", "incoming", "101", "carrier", "allowed", "2"))
-        await pbx.until_asked(4)
+        await pbx.until_continued(2)
         async with asyncio.timeout(5):
             while not begun:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
@@ -133,11 +148,11 @@ async def test_the_end_of_a_call_is_told(pbx: Pbx) -> None:
     missed: list[str] = []
     async with pbx.intercepted(on_end=told.append, on_missed=lambda: missed.append("")):
         await pbx.call("7.1")
-        await pbx.until_asked(2)
+        await pbx.until_continued(1)
         await pbx.emit(stasis_start("7.1", "ended", "Call: 7.1", "Pass: 1", "Plan: 1|end~17", "Steps: "))
         await pbx.emit(stasis_start("7.2", "ended"))
         await pbx.call("7.3")
-        await pbx.until_asked(4)
+        await pbx.until_continued(2)
     assert told == ["Call: 7.1,Pass: 1,Plan: 1|end~17,Steps: ", ""]
     assert pbx.continued() == ["7.1", "7.3"], "a call that has ended is not decided"
     assert missed == []
@@ -148,17 +163,17 @@ async def test_whoever_may_have_missed_an_end_looks_for_it(pbx: Pbx) -> None:
     told = {"on_missed": lambda: happened.append("again"), "on_connected": lambda: happened.append("connected")}
     async with pbx.intercepted(**told):
         await pbx.call("7.1")
-        await pbx.until_asked(2)
+        await pbx.until_continued(1)
         assert happened == ["connected"]
         await pbx.emit(stasis_start("7.1", "incoming", "101", "carrier", "allowed", "2"))  # he was transferred
-        await pbx.until_asked(4)
+        await pbx.until_continued(2)
         assert happened == ["connected", "again"]
         pbx.opened.clear()
         closing = asyncio.create_task(pbx.sockets[-1].close())
         await pbx.opened.wait()
         await closing
         await pbx.call("7.2")
-        await pbx.until_asked(6)
+        await pbx.until_continued(3)
         assert happened == ["connected", "again", "connected"]
 
 
@@ -166,7 +181,7 @@ async def test_the_origin_is_the_endpoints_never_the_caller_ids(pbx: Pbx) -> Non
     async with pbx.intercepted():
         await pbx.call("7.1", endpoint="carrier", number="102")
         await pbx.call("7.2", endpoint="103", number="+33140000000")
-        await pbx.until_asked(4)
+        await pbx.until_continued(2)
     assert "forward" in pbx.variable("7.1")
     assert "forward" not in pbx.variable("7.2")
 
@@ -174,10 +189,10 @@ async def test_the_origin_is_the_endpoints_never_the_caller_ids(pbx: Pbx) -> Non
 async def test_a_change_acts_on_the_next_call(pbx: Pbx) -> None:
     async with pbx.intercepted():
         await pbx.call("7.1")
-        await pbx.until_asked(2)
+        await pbx.until_continued(1)
         pbx.snapshot = Snapshot(directory(), {})
         await pbx.call("7.2")
-        await pbx.until_asked(4)
+        await pbx.until_continued(2)
     assert [len(decode(pbx.variable(i))) for i in ("7.1", "7.2")] == [3, 2]
 
 
@@ -186,7 +201,7 @@ async def test_where_a_call_has_been_is_part_of_it(pbx: Pbx) -> None:
         first = ("incoming", "101", "carrier", "allowed", "1")
         await pbx.emit(stasis_start("7.1", *first, "&+33170000101&0140000000", "&102&101", number=""))
         await pbx.emit(stasis_start("7.2", *first, "", "&101", number=""))
-        await pbx.until_asked(4)
+        await pbx.until_continued(2)
     came_back, plain = (record.call for record in pbx.sink.all)
     assert (came_back.diverted_by, came_back.passed) == (("+33170000101", "0140000000"), ("102",))
     assert (plain.diverted_by, plain.passed) == ((), ())
@@ -199,9 +214,9 @@ async def test_where_a_call_has_been_is_part_of_it(pbx: Pbx) -> None:
 async def test_a_call_that_cannot_be_read_is_given_back_at_once(pbx: Pbx, args: tuple[str, ...]) -> None:
     async with pbx.intercepted():
         await pbx.emit(stasis_start("7.1", *args))
-        await pbx.until_asked(1)
+        await pbx.until_continued(1)
         await pbx.call("7.2")
-        await pbx.until_asked(3)
+        await pbx.until_continued(2)
     assert pbx.about_channels()[0] == ("POST", "channels/7.1/continue", None)
 
 
@@ -211,7 +226,7 @@ async def test_a_decision_that_fails_is_given_back_at_once(pbx: Pbx) -> None:
 
     async with pbx.intercepted(decide=broken):
         await pbx.call("7.1")
-        await pbx.until_asked(1)
+        await pbx.until_continued(1)
     assert pbx.about_channels() == [("POST", "channels/7.1/continue", None)]
     assert pbx.sink.all == []
 
@@ -222,7 +237,7 @@ async def test_a_call_that_did_not_wait_disturbs_no_other(pbx: Pbx, status: int)
     async with pbx.intercepted() as running:
         await pbx.call("7.1")
         await pbx.call("7.2")
-        await pbx.until_asked(4)
+        await pbx.until_continued(2)
         assert not running.done()
     assert pbx.variable("7.2") == pbx.variable("7.1")
 
@@ -235,9 +250,9 @@ async def test_calls_already_waiting_are_decided_on_connection(pbx: Pbx) -> None
         channel("7.5", "comunik-pbx,ended,Call: 7.5,Pass: 1"),
     ]
     async with pbx.intercepted():
-        await pbx.until_asked(2)
+        await pbx.until_continued(1)
         await pbx.call("7.4")
-        await pbx.until_asked(4)
+        await pbx.until_continued(2)
     assert pbx.variable("7.1") == OUTSIDE
     assert pbx.continued() == ["7.1", "7.4"]
     assert not [path for _, path, _ in pbx.about_channels() if "7.5" in path], "one whose end is being told"
@@ -246,13 +261,13 @@ async def test_calls_already_waiting_are_decided_on_connection(pbx: Pbx) -> None
 async def test_calls_are_decided_again_after_a_restart_of_asterisk(pbx: Pbx) -> None:
     async with pbx.intercepted():
         await pbx.call("7.1")
-        await pbx.until_asked(2)
+        await pbx.until_continued(1)
         pbx.opened.clear()
         closing = asyncio.create_task(pbx.sockets[-1].close())
         await pbx.opened.wait()
         await closing
         await pbx.call("7.2")
-        await pbx.until_asked(4)
+        await pbx.until_continued(2)
     # Asterisk has no channel any more, so the first call is over, however it ended.
     assert [(r.id, r.status) for r in pbx.sink.all if r.status] == [("7.1", "unknown")]
 
@@ -261,9 +276,9 @@ async def test_a_call_that_comes_while_the_channels_are_listed_is_decided_once(p
     pbx.channels = [channel("7.1", "comunik-pbx,incoming,101,carrier,allowed")]
     async with pbx.intercepted():
         await pbx.call("7.1")
-        await pbx.until_asked(2)
+        await pbx.until_continued(1)
         await pbx.call("7.2")
-        await pbx.until_asked(4)
+        await pbx.until_continued(2)
     assert pbx.continued() == ["7.1", "7.2"]
 
 
@@ -278,7 +293,7 @@ async def test_a_replaced_application_ends_the_service(pbx: Pbx) -> None:
 async def test_the_end_of_the_service_finishes_what_is_in_hand(pbx: Pbx) -> None:
     async with pbx.intercepted() as running:
         await pbx.call("7.0")
-        await pbx.until_asked(2)
+        await pbx.until_continued(1)
         for number in range(1, 21):
             await pbx.call(f"7.{number}")
         pbx.channels = [channel("7.99", "comunik-pbx,incoming,101,carrier,allowed")]  # its event never came
@@ -293,13 +308,13 @@ async def test_the_end_of_the_service_finishes_what_is_in_hand(pbx: Pbx) -> None
 async def test_a_flood_is_given_back_for_its_fallback_plans_and_beyond_left_to_the_guard(pbx: Pbx) -> None:
     async with pbx.intercepted(most_calls=1, most_given_back=2) as running:
         await pbx.call("7.1")
-        await pbx.until_asked(2)
+        await pbx.until_continued(1)
         pbx.frozen = True
         for number in range(2, 100):
             await pbx.call(f"7.{number}")
         await asyncio.sleep(0.05)
         pbx.frozen = False
-        await pbx.until_asked(6)
+        await pbx.until_continued(3)
         assert not running.done()
     assert len(pbx.handed_over("7.2")) == 1
     given_back = [path for _, path, _ in pbx.about_channels() if path.endswith("/continue")]
@@ -315,8 +330,42 @@ async def test_a_call_that_asterisk_is_slow_to_continue_delays_no_other(pbx: Pbx
         await pbx.call("7.1")
         for number in range(2, 40):
             await pbx.call(f"7.{number}")
-        await pbx.until_asked(2 * 38 + 1)
+        await pbx.until_continued(38)
         assert clock() - began < 0.5
         assert "7.1" not in pbx.continued()
-        await pbx.until_asked(2 * 39)
+        await pbx.until_continued(39)
     assert pbx.continued()[-1] == "7.1"
+
+
+async def test_a_plan_that_asterisk_has_is_not_handed_over_again(pbx: Pbx) -> None:
+    async with pbx.intercepted():
+        for number in range(1, 4):
+            await pbx.call(f"7.{number}", number=f"+3314000000{number}")
+            await pbx.until_continued(number)
+    assert [path for _, path, _ in pbx.about_channels()].count("asterisk/variable") == 1
+    assert {pbx.variable(f"7.{number}") for number in range(1, 4)} == {pbx.variable("7.1")}
+
+
+async def test_who_asks_again_is_handed_the_plan_again(pbx: Pbx) -> None:
+    """The dialplan did not find it where we said."""
+    async with pbx.intercepted():
+        await pbx.call("7.1")
+        await pbx.until_continued(1)
+        await pbx.call("7.1")
+        await pbx.until_continued(2)
+    assert [path for _, path, _ in pbx.about_channels()].count("asterisk/variable") == 2
+    assert pbx.handed_over("7.1") == [pbx.handed_over("7.1")[0]] * 2
+    assert len({record.id for record in pbx.sink.all}) == 1
+
+
+async def test_a_new_connection_may_lead_to_an_asterisk_that_has_no_plan(pbx: Pbx) -> None:
+    async with pbx.intercepted():
+        await pbx.call("7.1")
+        await pbx.until_continued(1)
+        pbx.opened.clear()
+        closing = asyncio.create_task(pbx.sockets[-1].close())
+        await pbx.opened.wait()
+        await closing
+        await pbx.call("7.2")
+        await pbx.until_continued(2)
+    assert [path for _, path, _ in pbx.about_channels()].count("asterisk/variable") == 2

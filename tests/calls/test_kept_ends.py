@@ -260,3 +260,85 @@ async def test_when_some_will_end_unheard_they_are_collected_often_for_a_while(m
         before = database.asked
         await asyncio.sleep(0.1)
         assert database.asked == before, "no more after a while"
+
+
+@asynccontextmanager
+async def asked(
+    database: FakeAstDB, refuses: Callable[[], bool] = lambda: False
+) -> AsyncIterator[tuple[KeptEnds, list[bool]]]:
+    """With a dialplan that can be asked to tell ends as they happen (True) or not: what it was asked."""
+    said: list[bool] = []
+
+    async def tells(as_they_happen: bool) -> None:
+        if refuses():
+            raise AmiUnreachable("no")
+        said.append(as_they_happen)
+
+    kept = KeptEnds(database, lambda headers: True, tells=tells, retry_seconds=0.01, delete_seconds=60)
+    running = asyncio.create_task(kept.run())
+    try:
+        yield kept, said
+        assert not running.done()
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+def reports(number: int) -> dict[str, str]:
+    return FakeAstDB(*(REPORT.replace("765.7", f"7{i:02}.7") for i in range(number))).entries
+
+
+async def test_many_ends_are_told_together_until_they_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_ends, "SOON_SECONDS", 0.05)
+    database = FakeAstDB()
+    async with asked(database) as (kept, said):
+        for _ in range(kept_ends.MANY - 1):
+            kept.told()
+        await turns()
+        assert said == []
+        kept.told()
+        await until(lambda: said == [False])
+        database.entries = reports(kept_ends.MANY // 2)
+        before = database.asked
+        await until(lambda: database.asked >= before + 3)  # collected again and again
+        assert said == [False]
+        database.entries = {}
+        await until(lambda: said == [False, True])
+        before = database.asked
+        database.entries = reports(1)  # it ended after the last look and before the dialplan told again
+        await until(lambda: database.asked > before)
+
+
+async def test_few_ends_are_told_as_they_happen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_ends, "SOON_SECONDS", 0.01)
+    async with asked(FakeAstDB()) as (kept, said):
+        for _ in range(2 * kept_ends.MANY):
+            kept.told()
+            await asyncio.sleep(0.002)
+        assert said == []
+
+
+async def test_a_new_connection_begins_with_ends_told_as_they_happen() -> None:
+    async with asked(FakeAstDB()) as (kept, said):
+        for _ in range(kept_ends.MANY):
+            kept.told()
+        await until(lambda: said == [False])
+        kept.connected()
+        await until(lambda: said == [False, True])
+
+
+async def test_a_dialplan_that_cannot_be_asked_now_is_asked_later() -> None:
+    refusals = iter([True, True, False])
+    async with asked(FakeAstDB(), lambda: next(refusals)) as (kept, said):
+        kept.connected()
+        await until(lambda: said == [True])
+
+
+async def test_who_has_no_ari_asks_nothing() -> None:
+    database = FakeAstDB()
+    async with collecting(database, delete_seconds=60) as (kept, _):
+        kept.connected()
+        for _ in range(kept_ends.MANY):
+            kept.told()
+        await kept.collected()

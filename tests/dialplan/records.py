@@ -1,9 +1,10 @@
-"""What the dialplan reports at the end of a call, as it keeps it in AstDB."""
+"""What the dialplan reports at the end of a call, as it keeps it in AstDB, and as the service reads it."""
 
 import asyncio
 from dataclasses import dataclass
 
 from comunik_pbx.asterisk.ami import AmiClient
+from comunik_pbx.calls.call_end import call_end
 from comunik_pbx.calls.kept_ends import KEPT
 from comunik_pbx.sandbox.company import AMI_USER
 from comunik_pbx.sandbox.sandbox import Sandbox
@@ -26,17 +27,23 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Reported:
-    """The report, with `Steps` taken apart."""
+    """The report, with `Status` and `Cause` as the service makes them of what went on."""
 
     headers: dict[str, str]
 
     def __getitem__(self, name: str) -> str:
-        return self.headers[name]
+        end = call_end({name.lower(): value for name, value in self.headers.items()})
+        if name == "Status":
+            return end.status
+        return str(end.cause) if name == "Cause" else self.headers[name]
 
     @property
     def steps(self) -> list[Outcome]:
-        entries = [entry.split("~") for entry in self["Steps"].split("|") if entry]
-        return [Outcome(int(i), status, int(c), int(r), by, int(a)) for i, status, c, r, by, a in entries]
+        end = call_end({name.lower(): value for name, value in self.headers.items()})
+        return [
+            Outcome(one.index, one.status, one.cause, one.ring_ms, one.answered_by or "", one.answered_ms)
+            for one in end.outcomes
+        ]
 
     @property
     def story(self) -> list[tuple[int, str, int]]:

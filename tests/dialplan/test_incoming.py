@@ -21,9 +21,10 @@ from tests.pbx import PBX
 pytestmark = PBX
 
 RING = Ring("101", ("101",), 1, 3.0, OnBusy.NEXT)
+ANOTHERS = Ring("102", ("102",), 1, 3.0, OnBusy.NEXT)
 
 
-HANDOVER = "127"
+HANDOVER, TAG = "127", "123456789012"
 
 
 class FakeService:
@@ -41,13 +42,14 @@ class FakeService:
                     return event["channel"]["id"], event["args"]
         raise AssertionError("the socket was closed")
 
-    async def set_plan(self, channel: str, plan: str, *, passes: int = 1) -> int:
-        query = {"variable": f"CK_HANDOVER_{HANDOVER}", "value": f"{channel}/{passes}!{plan}"}
+    async def set_plan(self, plan: str, *, tag: str = TAG) -> int:
+        query = {"variable": f"CK_HANDOVER_{HANDOVER}", "value": f"{tag}!{plan}"}
         async with self._session.post(f"{self._url}/asterisk/variable", params=query) as response:
             return response.status
 
-    async def go_on(self, channel: str) -> int:
-        query = {"context": "comunik-execute", "extension": HANDOVER, "priority": "1"}
+    async def go_on(self, channel: str, *, passes: int = 1, at_once: bool = False) -> int:
+        place = f"{'*' if at_once else ''}{HANDOVER}{TAG}{passes}"
+        query = {"context": "comunik-execute", "extension": place, "priority": "1"}
         async with self._session.post(f"{self._url}/channels/{channel}/continue", params=query) as response:
             return response.status
 
@@ -73,7 +75,7 @@ async def test_the_service_is_told_who_calls_and_its_plan_is_carried_out(
     ):
         channel, arguments = await service.arrival()
         assert arguments[:3] == ["incoming", "101", "carrier"]  # by endpoint, whatever the caller claims to be
-        assert await service.set_plan(channel, encode((RING,))) == 204
+        assert await service.set_plan(encode((RING,))) == 204
         assert await service.go_on(channel) == 204
         assert (await caller.final()).status == 200
         record = await events.record("101")
@@ -87,8 +89,8 @@ async def test_a_plan_meant_for_another_pass_of_the_caller_is_not_carried_out(
     await publish("101", End(31))
     async with fake_service(pbx) as service, sipp.caller(pbx, "101") as caller:
         channel, _ = await service.arrival()
-        assert await service.set_plan(channel, encode((End(17),)), passes=2) == 204
-        assert await service.go_on(channel) == 204
+        assert await service.set_plan(encode((End(17),))) == 204
+        assert await service.go_on(channel, passes=2) == 204
         await caller.final()
         record = await events.record("101")
     assert (record["Decided"], record["Plan"]) == ("published", encode((End(31),)))
@@ -105,8 +107,48 @@ async def test_a_service_that_hangs_costs_a_second_and_a_half(pbx: Sandbox, publ
         rung = await phone.received("INVITE")
         assert rung.at - caller.messages[0].at == pytest.approx(1.5, abs=0.15)
         # It wakes up too late, and must not disturb the plan that is being carried out.
-        assert await service.set_plan(channel, encode((End(17),))) == 204
+        assert await service.set_plan(encode((End(17),))) == 204
         assert await service.go_on(channel) == 409
+        assert (await caller.final()).status == 200
+        assert (await events.record("101"))["Decided"] == "published"
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_plan_that_is_not_where_it_was_said_to_be_is_asked_for_once_more(
+    pbx: Sandbox, publish: Publish, events: Events, at_once: bool
+) -> None:
+    """The variable holds another plan by now, or an admin has cleared the globals (clearglobalvars=yes, a reload)."""
+    await publish("101", End(31))
+    async with (
+        fake_service(pbx) as service,
+        sipp.phone(pbx, "101", [180, 200]),
+        sipp.caller(pbx, "101") as caller,
+    ):
+        channel, arguments = await service.arrival()
+        assert await service.set_plan(encode((ANOTHERS,)), tag="987654321098") == 204
+        assert await service.go_on(channel, at_once=at_once) == 204
+        assert await service.arrival() == (channel, arguments)
+        assert await service.set_plan(encode((RING,))) == 204
+        assert await service.go_on(channel, at_once=at_once) == 204
+        assert (await caller.final()).status == 200
+        record = await events.record("101")
+    assert (record["Decided"], record["Plan"], record.story) == ("live", encode((RING,)), [(1, "ANSWER", 16)])
+
+
+async def test_a_plan_that_is_not_there_when_asked_again_either_is_not_waited_for(
+    pbx: Sandbox, publish: Publish, events: Events
+) -> None:
+    await publish("101", RING)
+    async with (
+        fake_service(pbx) as service,
+        sipp.phone(pbx, "101", [180, 200]),
+        sipp.caller(pbx, "101") as caller,
+    ):
+        assert await service.set_plan(encode((ANOTHERS,)), tag="987654321098") == 204
+        channel, _ = await service.arrival()
+        assert await service.go_on(channel) == 204
+        assert (await service.arrival())[0] == channel
+        assert await service.go_on(channel) == 204
         assert (await caller.final()).status == 200
         assert (await events.record("101"))["Decided"] == "published"
 

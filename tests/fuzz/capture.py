@@ -19,6 +19,7 @@ from comunik_pbx.sandbox.layout import Layout
 from comunik_pbx.sandbox.sandbox import Sandbox, running
 
 CAPTURED = Path(__file__).parent / "captured"
+TAG = "123456789012"
 PLAN = "1|ring~101~101~1~2~next~~~~|voicemail~101@default~unavailable~101~1|end~19"
 
 
@@ -43,13 +44,17 @@ async def capture(sandbox: Sandbox) -> tuple[list[str], bytes, bytes]:
             event = msgspec.json.decode(message.data)
             if event["type"] == "StasisStart" and event["args"][0] == "incoming":
                 channel, passes = event["channel"]["id"], event["args"][4]
-                value = {"variable": "CK_HANDOVER_0", "value": f"{channel}/{passes}!{PLAN}"}
+                value = {"variable": "CK_HANDOVER_000", "value": f"{TAG}!{PLAN}"}
                 await ask(rest, "GET", f"/channels/{channel}")
                 await ask(rest, "POST", "/asterisk/variable", msgspec.json.encode(value))
                 for function in (CALLER, LEG):
                     await ask(rest, "GET", f"/channels/{channel}/variable?variable={quote(function, safe='')}")
                 await ask(rest, "GET", "/endpoints/PJSIP/carrier")
-                await ask(rest, "POST", f"/channels/{channel}/continue?context=comunik-execute&extension=0&priority=1")
+                await ask(
+                    rest,
+                    "POST",
+                    f"/channels/{channel}/continue?context=comunik-execute&extension=000{TAG}{passes}&priority=1",
+                )
             elif event["type"] == "StasisEnd":
                 await ask(rest, "POST", f"/channels/{event['channel']['id']}/continue")
                 await ask(rest, "GET", "/channels/none")

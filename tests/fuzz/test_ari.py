@@ -18,7 +18,8 @@ from comunik_pbx.asterisk.errors import AriError
 from comunik_pbx.asterisk.plan_encoding import decode
 from comunik_pbx.calls.call_ends import record_end, reported
 from comunik_pbx.calls.exact_rings import ExactRings, _Watched
-from comunik_pbx.calls.interception import EXECUTOR, Interception
+from comunik_pbx.calls.handover import EXECUTOR
+from comunik_pbx.calls.interception import Interception
 from comunik_pbx.calls.records import CallRecord, Records
 from comunik_pbx.calls.ring_watch import RingWatch
 from comunik_pbx.calls.snapshot import Snapshot
@@ -34,7 +35,7 @@ ENDED = [event for event in STASIS_START if b'"args":["ended"' in event]
 INCOMING = [event for event in STASIS_START if event not in ENDED]
 REQUEST = re.compile(
     rb"POST /ari/"
-    rb"(asterisk/variable|channels/[A-Za-z0-9_.~%-]+/continue(\?context=[a-z-]+&extension=\*?\d+&priority=1)?)"
+    rb"(asterisk/variable|channels/[A-Za-z0-9_.~%-]+/continue(\?context=[a-z-]+&extension=\*?\d{15}\d+&priority=1)?)"
     rb" HTTP/1\.1\r\nHost: [\w.:]+\r\nAuthorization: Basic [\w=]+\r\n"
     rb"(?:Content-Type: application/json\r\n)?Content-Length: (\d+)\r\n\r\n(.*)",
     re.DOTALL,
@@ -135,7 +136,8 @@ def test_no_event_smuggles_anything_into_a_request_or_a_plan(messages: list[byte
         assert int(found[3]) == len(body), "one request, no more"
         if body:
             handed_over = msgspec.json.decode(body)
-            assert re.fullmatch(r"CK_HANDOVER_\d+", handed_over["variable"])
+            assert re.fullmatch(r"CK_HANDOVER_\d{3}", handed_over["variable"])
+            assert re.match(r"\d{12}!", handed_over["value"])
             carried_out = handed_over["value"].rpartition("!")[2]
             assert CARRIED_OUT.fullmatch(carried_out)
             assert decode(carried_out)
@@ -147,7 +149,8 @@ def test_no_event_smuggles_anything_into_a_request_or_a_plan(messages: list[byte
 
 def test_unspoiled_calls_are_decided_and_end() -> None:
     sent, records = asyncio.run(intercepted(INCOMING, {}))
-    assert len(sent) == 2 * len(INCOMING)
+    assert len([request for request in sent if b"/continue?" in request]) == len(INCOMING)
+    assert len([request for request in sent if b"/asterisk/variable" in request]) == 1, "all have the same plan"
     assert len(records) == len(INCOMING)
     sent, records = asyncio.run(intercepted(ENDED, {}))
     assert sent == []

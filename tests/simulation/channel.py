@@ -59,7 +59,7 @@ class Leg:
 class Channel:
     """One caller's channel. `inbox` holds what others told it.
 
-    `variables` are CK_STARTED and those of Dial(), most of which a second pass begins with as the first left them;
+    `variables` are those of Dial(), most of which a second pass begins with as the first left them;
     `name` is the endpoint whose channel it is.
     """
 
@@ -86,14 +86,16 @@ class Channel:
         progress = self.progress
         match name:
             case "CK_DECIDED":
-                return progress.decided
+                return progress.decided.replace("live", "")
+            case "CK_TODO:0:1":
+                return progress.plan[:1]
             case "CK_PASS":
                 return str(self.passes)
             case "CK_INDEX":
                 return str(progress.index or "")
             case "CK_ACTIVE":
-                return progress.active
-            case "CK_STARTED" | "DIALSTATUS" | "RINGTIME_MS" | "PROGRESSTIME_MS":
+                return progress.active and f"{progress.active}~{self.milliseconds(progress.leg.began)}"
+            case "DIALSTATUS" | "RINGTIME_MS" | "PROGRESSTIME_MS":
                 return self.variables.get(name, "")
             case "STRFTIME(,,%s%3q)":
                 return self.milliseconds()
@@ -102,12 +104,13 @@ class Channel:
             case "CHANNEL(state)":
                 return "Ring"
             case "CK_SEEN":
-                return f"&{self.called}"
+                return ""
         raise AssertionError(f"the simulated Asterisk does not know ${{{name}}}")
 
-    def milliseconds(self) -> str:
-        """The wall clock's, as the dialplan has it."""
-        return str(int(self.asterisk.world.loop.wall() * 1000))
+    def milliseconds(self, moment: float | None = None) -> str:
+        """A moment of the loop, or this one, by the wall clock: as the dialplan has it."""
+        loop = self.asterisk.world.loop
+        return str(int(1000 * (loop.wall() - (0.0 if moment is None else loop.time() - moment))))
 
     def json(self) -> dict[str, Any]:
         """As ARI shows it."""

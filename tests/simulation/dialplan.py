@@ -59,28 +59,37 @@ class Dialplan:
         channel.passes += 1
         channel.limit(GUARD_SECONDS)
         self._world.truth.came(channel)
-        where, handed_over, at_once = None, "", False
+        plan, at_once = "", False
         try:
             where = await self._stasis(channel)
             if where is not None and where[0] == "comunik-execute":
                 await channel.pause()
-                channel.limit(0)
-                at_once = where[1].startswith("*")
-                handed_over = self._asterisk.variables.get(f"CK_HANDOVER_{where[1].removeprefix('*')}", "")
+                plan, at_once = self._handed_over(channel, where[1])
+                if not plan:  # the service is asked once more
+                    channel.limit(GUARD_SECONDS)
+                    where = await self._stasis(channel)
+                    if where is not None and where[0] == "comunik-execute":
+                        await channel.pause()
+                        plan, at_once = self._handed_over(channel, where[1])
         except OutOfTime:
             pass  # extension T
         channel.limit(0)
-        whose, _, plan = handed_over.partition("!")
-        if self.checks_whose and whose != f"{channel.id}/{1 if at_once else channel.passes}":
-            plan = ""
         progress = channel.progress
         progress.plan, progress.decided = plan, "live"
-        if at_once and plan:
+        if at_once:
             self._begins_with_one_phone(channel, plan.split("|")[1].split("~"))
-        elif not plan.startswith("1|"):
+        elif not plan:
             self._fallback(channel)
         self._world.truth.decided(channel, progress.decided, progress.plan)
         return await self._steps(channel)
+
+    def _handed_over(self, channel: Channel, place: str) -> tuple[str, bool]:
+        """The plan at an extension of comunik-execute, if it is this pass's; and whether it is begun at once."""
+        channel.limit(0)
+        digits = place.removeprefix("*")
+        tag, _, plan = self._asterisk.variables.get(f"CK_HANDOVER_{digits[:3]}", "").partition("!")
+        its = tag == digits[3:15] and digits[15:] == str(channel.passes) and plan.startswith("1|")
+        return (plan, place.startswith("*")) if its or (plan and not self.checks_whose) else ("", False)
 
     def _begins_with_one_phone(self, channel: Channel, fields: list[str]) -> None:
         """What comunik-execute,*N takes for granted: it would begin anything else as if it were that."""
@@ -212,7 +221,6 @@ class Dialplan:
     async def _begins(self, channel: Channel) -> None:
         """Dial() comes next."""
         channel.progress.leg, channel.progress.active = Leg(self._world.loop.time()), "dial"
-        channel.variables["CK_STARTED"] = channel.milliseconds()
         await channel.pause()
 
     def _log(self, progress: Progress, outcome: Outcome, cause: int) -> None:
@@ -247,24 +255,18 @@ class Dialplan:
 
     def _record(self, channel: Channel) -> None:
         progress, leg, now = channel.progress, channel.progress.leg, self._world.loop.time()
-        cause = 16
-        if progress.active == "dial" and leg.answered is not None:
-            progress.status = "answered"
-            rang = int(1000 * (leg.answered - leg.rang)) if leg.rang is not None else 0
-            talk = int(1000 * (now - leg.answered))
-            progress.steps.append(f"{progress.index}~ANSWER~16~{rang}~{leg.peer}~{talk}")
+        doing = [str(progress.index or ""), progress.active]
+        status = progress.status or "abandoned"
+        if progress.active:
+            doing.append(channel.milliseconds(leg.began))
+        if progress.active == "voicemail":
+            status = "voicemail"
         elif progress.active == "dial":
-            progress.status = "abandoned"
-            rang = int(1000 * (now - leg.rang)) if leg.rang is not None else 0
-            progress.steps.append(f"{progress.index}~CANCEL~16~{rang}~~0")
-        elif progress.active == "voicemail":
-            progress.status = "voicemail"
-            progress.steps.append(f"{progress.index}~VOICEMAIL~16~0~~{int(1000 * (now - leg.began))}")
-        elif progress.status == "ended":
-            cause = progress.cause or 16
-        else:
-            progress.status = "abandoned"
-        self._world.truth.ended(channel, progress.status, cause)
+            status = "abandoned" if leg.answered is None else "answered"
+            doing += ["CANCEL" if leg.answered is None else "ANSWER"]
+            doing += ["" if leg.rang is None else str(int(1000 * (leg.rang - leg.began)))]
+            doing += ["" if leg.answered is None else str(int(1000 * (now - leg.answered))), leg.peer, ""]
+        self._world.truth.ended(channel, status, progress.cause or 16 if status == "ended" else 16)
         incoming = channel.incoming
         headers = {
             "Call": channel.id,
@@ -276,13 +278,15 @@ class Dialplan:
             "Decided": progress.decided,
             "Plan": progress.plan,
             "Steps": "|".join(progress.steps),
+            "Now": "~".join(doing),
             "Status": progress.status,
-            "Cause": str(cause),
+            "Cause": str(progress.cause or ""),
             "Ended": str(int(self._world.loop.wall() * 1000)),
         }
         report = ",".join(f"{name}: {value}" for name, value in headers.items())
         self._world.database[f"/{KEPT}/{channel.id[-5:]}/{channel.passes}"] = report
         told = progress.decided == "live" or (self.tells_undecided and not progress.decided)
+        told = told and not self._asterisk.variables.get("CK_ENDS")
         if told and channel.hung_up and APP in self._asterisk.sockets:
             self._tell(channel, report)
 

@@ -1,9 +1,9 @@
 """Faults put into the product on purpose: does the simulation notice? `python -m tests.simulation.mutations`."""
 
 import asyncio
-import itertools
+import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -19,6 +19,7 @@ from comunik_pbx.calls import (
     call_ends,
     deciding,
     exact_rings,
+    handover,
     interception,
     kept_ends,
     publishing,
@@ -36,14 +37,34 @@ from tests.simulation.run import run
 Mutation = Callable[[], AbstractContextManager[Any]]
 
 
-def handover_unchecked() -> AbstractContextManager[Any]:
-    """The dialplan carries out whatever plan is in the hand-over variable; there are two of them."""
-    return _both(patch.object(dialplan.Dialplan, "checks_whose", False), patch.object(interception, "HANDOVERS", 2))
+def anothers_plan() -> AbstractContextManager[Any]:
+    """Every channel is sent to the plan that was handed over first."""
+    once, first = handover._place, list[tuple[int, str]]()
+
+    def place(held: tuple[int, str], decided: deciding.Decided) -> str:
+        first.append(held)
+        return once(first[0], decided)
+
+    return patch.object(handover, "_place", place)
 
 
-def slot_reused() -> AbstractContextManager[Any]:
-    """All plans are handed over in the same variable."""
-    return patch.object(itertools, "cycle", lambda _: itertools.repeat(0))
+def plans_remembered_for_ever() -> AbstractContextManager[Any]:
+    """Another Asterisk is taken for the one that has the plans."""
+    return patch.object(handover.Handover, "forget", lambda self: None)
+
+
+def plan_set_after_it_is_looked_for() -> AbstractContextManager[Any]:
+    """`continue` before the plan is there, and the dialplan does not look whose it is."""
+    once = ari._Channels.continue_with
+
+    async def late(self: Any, channel_id: str, variable: str, value: str, **where: Any) -> None:
+        await self.continue_(channel_id, **where)
+        with contextlib.suppress(ChannelGone):
+            await once(self, channel_id, variable, value, **where)
+
+    return _both(
+        patch.object(dialplan.Dialplan, "checks_whose", False), patch.object(ari._Channels, "continue_with", late)
+    )
 
 
 def answered_twice() -> AbstractContextManager[Any]:
@@ -150,11 +171,12 @@ def end_before_beginning() -> AbstractContextManager[Any]:
 def wrong_status() -> AbstractContextManager[Any]:
     """Voicemail is recorded as answered."""
     once = call_end.call_end
-    return patch.object(
-        call_ends,
-        "call_end",
-        lambda headers: once({**headers, "status": headers["status"].replace("voicemail", "answered")}),
-    )
+
+    def wrong(headers: Mapping[str, str]) -> call_end.CallEnd:
+        end = once(headers)
+        return msgspec.structs.replace(end, status=end.status.replace("voicemail", "answered"))
+
+    return patch.object(call_ends, "call_end", wrong)
 
 
 def worker_forgotten() -> AbstractContextManager[Any]:
@@ -222,7 +244,10 @@ def guard_not_looked_at() -> AbstractContextManager[Any]:
 
 def everything_at_once() -> AbstractContextManager[Any]:
     """Every plan is handed over as one that begins with the ringing of one phone."""
-    return patch.object(interception, "_start", lambda decided: interception.RING_AT_ONCE)
+    once = handover._place
+    return patch.object(
+        handover, "_place", lambda held, decided: handover.RING_AT_ONCE + once(held, decided).removeprefix("*")
+    )
 
 
 def ends_on_the_socket_ignored() -> AbstractContextManager[Any]:
@@ -410,8 +435,9 @@ def _both(*patches: Any) -> Iterator[None]:
 MUTATIONS: dict[str, Mutation] = {
     function.__name__: function
     for function in (
-        handover_unchecked,
-        slot_reused,
+        anothers_plan,
+        plans_remembered_for_ever,
+        plan_set_after_it_is_looked_for,
         answered_twice,
         plan_not_handed_over,
         record_lost,

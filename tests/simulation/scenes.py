@@ -21,6 +21,7 @@ from comunik_pbx.calls.exact_rings import CALLER, LEG
 APP = "comunik-pbx"
 HEARD = ("StasisStart", "StasisEnd", "ApplicationReplaced")
 KEPT = "comunik-ended"
+TAG = "123456789012"
 
 Heard = dict[str, list[str]]
 """What was heard, by connection: `ari`, `rest`, `kept`. The order between them is not decided."""
@@ -131,11 +132,11 @@ class Service:
             text = text.replace(one, name) if one else text
         return re.sub(r"([a-z0-9]+-)?[0-9]{9,}\.[0-9]+", "K", text)
 
-    async def hand_over(self, plan: str, whose: str = "", *, at_once: bool = False) -> None:
+    async def hand_over(self, plan: str, tag: str = TAG, *, at_once: bool = False) -> None:
         """Give a waiting call its plan, as the service does."""
-        value = msgspec.json.encode({"variable": "CK_HANDOVER_5", "value": f"{whose or self.channel}/1!{plan}"})
+        value = msgspec.json.encode({"variable": "CK_HANDOVER_005", "value": f"{tag}!{plan}"})
         await self.rest("POST", "/asterisk/variable", value)
-        await self.go_on(f"?context=comunik-execute&extension={'*' if at_once else ''}5&priority=1")
+        await self.go_on(f"?context=comunik-execute&extension={'*' if at_once else ''}005{TAG}1&priority=1")
 
     async def go_on(self, where: str = "") -> None:
         await self.rest("POST", f"/channels/{self.channel}/continue{where}")
@@ -145,7 +146,8 @@ class Service:
         channel = channel or self.channel
         said = await self.rest("GET", f"/channels/{channel}/variable?variable={quote(text)}")
         values: list[str] = said.get("value", "").split("|")
-        shown = "|".join("…" if value and 5 <= place <= 8 else value for place, value in enumerate(values))
+        shown = "|".join("…" if value and 5 <= place <= 7 else value for place, value in enumerate(values))
+        shown = re.sub(r"~\d+", "", shown)
         self.heard["rest"].append(self._named(shown))
         return values
 
@@ -171,8 +173,14 @@ def _told(report: str) -> str:
     for step in filter(None, headers["steps"].split("|")):
         index, status, cause, _, peer, _ = step.split("~")
         steps.append(f"{index}~{status}~{cause}~{re.sub('-[0-9a-f]+$', '', peer)}")
+    index, doing, _, status, rang, answered, peer, _ = (*headers["now"].split("~"), *[""] * 8)[:8]
+    now = [index, doing]
+    if doing == "dial":
+        now += [status, *(time and "…" for time in (rang, answered)), re.sub("-[0-9a-f]+$", "", peer)]
     names = ("pass", "called", "endpoint", "callernum", "callerpres", "decided", "plan", "status", "cause")
-    return " ".join([f"{name}={headers[name]}" for name in names] + ["steps=" + "|".join(steps)])
+    return " ".join(
+        [f"{name}={headers[name]}" for name in names] + ["now=" + "~".join(now), "steps=" + "|".join(steps)]
+    )
 
 
 RING = "1|ring~101~101~1~2~next~~~~|end~19"
@@ -276,7 +284,7 @@ async def anothers_plan_at_once(service: Service, stage: Stage) -> None:
     await service.listen()
     await stage.dial(NOBODY)
     await service.until("StasisStart")
-    await service.hand_over(RING, whose="1700000000.1", at_once=True)
+    await service.hand_over(RING, tag="987654321098", at_once=True)
     await service.ended()
 
 
@@ -369,7 +377,7 @@ async def anothers_plan(service: Service, stage: Stage) -> None:
     await service.listen()
     await stage.dial(NOBODY)
     await service.until("StasisStart")
-    await service.hand_over(RING, whose="1700000000.1")
+    await service.hand_over(RING, tag="987654321098")
     await service.ended()
 
 

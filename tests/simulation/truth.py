@@ -169,7 +169,7 @@ class Truth:
             for asked, moment, used in product(calls, (one.came, self._now()), (0, 1)):
                 at = datetime.fromtimestamp(self._world.wall(moment), UTC)
                 steps = plan(asked, DIRECTORY, rules, at, {LIMITED: Usage(at_once=used)}).steps
-                plans |= {encode(steps), encode(steps, watched=live)}
+                plans |= {encode(steps), encode(steps, watched=live, received=incoming.number)}
         return plans
 
     def step(self, channel: Channel, index: int, fields: list[str]) -> None:
