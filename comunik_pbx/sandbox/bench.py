@@ -61,7 +61,7 @@ async def bench(layout: Layout, *, quick: bool = False, talk_seconds: float = 1.
     Exit status 0, or 1 if a call was lost or not decided by the service.
     """
     own = Layout(layout.home / "bench", layout.root, BenchAddresses(layout.addresses.offset))
-    rounds, calls, ramp = (1, 150, RAMP[1:2]) if quick else (3, 400, RAMP)
+    rounds, calls, ramp = (1, 150, RAMP[1:2]) if quick else (5, 300, RAMP)
     async with running(own, _say, extra_dialplan=DIALPLAN, fresh=True) as sandbox:
         if sandbox.service is None:
             raise SandboxError("there is no service in this checkout to measure")
