@@ -156,12 +156,22 @@ class KeptEnds:
                 self._at_once.set()
 
     async def _once(self) -> None:
+        try:
+            await self._ask()
+        except AsteriskError:  # AMI may be there though ARI is not
+            await self._collect_and_delete()
+            raise
+        await self._collect_and_delete()
+
+    async def _ask(self) -> None:
         if self._tells and self._shall_tell is not None:
             together = not self._shall_tell
             await self._tells(not together)
             if self._together and not together:  # some may have ended meanwhile
                 self._collect_at = asyncio.get_running_loop().time() + SOON_SECONDS
             self._shall_tell, self._together = None, together
+
+    async def _collect_and_delete(self) -> None:
         await self._delete()
         if self._collect:
             self._collect = False

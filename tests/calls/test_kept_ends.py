@@ -335,6 +335,14 @@ async def test_a_dialplan_that_cannot_be_asked_now_is_asked_later() -> None:
         await until(lambda: said == [True])
 
 
+async def test_ends_are_collected_though_the_dialplan_cannot_be_asked() -> None:
+    database = FakeAstDB(REPORT)
+    async with asked(database, lambda: True) as (kept, said):
+        kept.connected()
+        assert len(await kept.collected()) == 1
+        assert said == []
+
+
 async def test_who_has_no_ari_asks_nothing() -> None:
     database = FakeAstDB()
     async with collecting(database, delete_seconds=60) as (kept, _):
