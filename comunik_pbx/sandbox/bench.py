@@ -144,7 +144,8 @@ async def _ramp(sandbox: Sandbox, rates: tuple[float, ...]) -> list[tuple[float,
 
 
 async def decided_live(sandbox: Sandbox, began: datetime) -> int:
-    """How many calls begun since then the service has decided, by its own records."""
+    """How many calls begun since then the service has decided, by its own records, which are some seconds behind."""
+    await asyncio.sleep(5.0)
     async with await Store.open(_store_url(sandbox)) as store:
         rows = await store.calls(limit=100_000, after=began)
     return sum(row.decided == "live" and row.ended_at is not None for row in rows)
