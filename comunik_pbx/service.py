@@ -157,7 +157,6 @@ class Service:
         self._ari = ari
         self._ami = ami
         self._started_at = datetime.now(UTC)
-        self._dial_gives_up = not gives_up
         self._snapshot = Snapshot(config.directory, config.default_rules)
         self._taken: tuple[int, Config | None] = (-1, None)
         self._joined_reading = Joined(self._take_over)
@@ -189,7 +188,6 @@ class Service:
             lambda: self._snapshot,
             self._records,
             rings=self._rings.begin if self._rings else None,
-            gives_up=self._dial_gives_up,
             on_end=self._ended,
             on_missed=self._kept_ends.attend,
             on_connected=self._connected,
@@ -198,9 +196,7 @@ class Service:
 
     def _asked_by_agi(self, listen: tuple[str, int]) -> AgiEntry:
         rings = self._rings.begin if self._rings else None
-        decisions = Decisions(
-            lambda: self._snapshot, self._records, watched=rings is not None, gives_up=self._dial_gives_up
-        )
+        decisions = Decisions(lambda: self._snapshot, self._records, watched=rings is not None)
         # Without ARI nobody tells how a call ended.
         on_missed = self._kept_ends.attend
         allow = self._config.agi.allow

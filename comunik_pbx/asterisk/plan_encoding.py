@@ -42,23 +42,23 @@ SHORTEST_SECONDS = 1.1
 takes less than one for no limit at all."""
 
 
-def encode(steps: tuple[Step, ...], *, watched: bool = False, gives_up: bool = True, received: str = "") -> str:
+def encode(steps: tuple[Step, ...], *, watched: bool = False, received: str = "") -> str:
     """The steps as `CK_PLAN` holds them. Raises NotAPlan if a value has characters of the dialplan's syntax.
 
     With `watched` the service ends the ringing itself, so many seconds after it has begun; else the dialplan ends it,
-    so many seconds after the INVITE. `gives_up`: Dial() gives up what shows no sign of life. `received` is the caller's
-    number as it came: a forward that shows just that need not say it, so that many callers share one plan.
+    so many seconds after the INVITE. `received` is the caller's number as it came: a forward that shows just that need
+    not say it, so that many callers share one plan.
     """
     rung: dict[str, int] = {}
     encoded = [FORMAT]
     for number, step in enumerate(steps, 1):
         if isinstance(step, Ring):
             rung[step.extension] = number
-        encoded.append("~".join(_fields(step, rung, watched, gives_up, received)))
+        encoded.append("~".join(_fields(step, rung, watched, received)))
     return "|".join(encoded)
 
 
-def _fields(step: Step, rung: dict[str, int], watched: bool, gives_up: bool, received: str) -> list[str]:
+def _fields(step: Step, rung: dict[str, int], watched: bool, received: str) -> list[str]:
     match step:
         case Ring():
             endpoints = "&".join([_checked(endpoint) for endpoint in step.endpoints])
@@ -72,8 +72,7 @@ def _fields(step: Step, rung: dict[str, int], watched: bool, gives_up: bool, rec
             ]
             short = max(0.0, SHORTEST_SECONDS - step.seconds)
             late = step.start_seconds + LATE_MARGIN_SECONDS if watched else short
-            start = _seconds(step.start_seconds) if gives_up else ""
-            return [*head, *_diversion(step.diversion), start, _seconds(late)]
+            return [*head, *_diversion(step.diversion), _seconds(step.start_seconds), _seconds(late)]
         case Forward():
             head = ["forward", _checked(step.dial), _seconds(step.seconds), _seconds(step.progress_seconds)]
             tail = [

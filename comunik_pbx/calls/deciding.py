@@ -36,8 +36,7 @@ class Decided(msgspec.Struct, frozen=True):
 class Decisions:
     """Decides calls at once, from memory, and opens their records.
 
-    `watched` says whether somebody will end the ringing exactly, so that the dialplan should not; `gives_up` whether
-    Dial() gives up what shows no sign of life.
+    `watched` says whether somebody will end the ringing exactly, so that the dialplan should not.
     """
 
     def __init__(
@@ -46,14 +45,12 @@ class Decisions:
         records: Records,
         *,
         watched: bool = False,
-        gives_up: bool = True,
         decide: Decide = plan,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._snapshot = snapshot
         self._records = records
         self._watched = watched
-        self._gives_up = gives_up
         self._decide = decide
         self._clock = clock
 
@@ -82,7 +79,7 @@ class Decisions:
             repeats=self._records.rounds.of(who, called, now),
         )
         decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
-        encoded = encode(decision.steps, watched=self._watched, gives_up=self._gives_up, received=number)
+        encoded = encode(decision.steps, watched=self._watched, received=number)
         again = self._records.decided(channel, call, decision, now, nth := int(passes or 1))
         return Decided(nth, decision.steps, encoded, again)
 

@@ -29,13 +29,13 @@ STALE_SECONDS = 0.5
 
 CALLER = (
     "EVAL(${CK_DECIDED}${CK_TODO:0:1}|${CK_PASS}|${CK_INDEX}|${CK_ACTIVE}|${DIALSTATUS}|${STRFTIME(,,%s%3q)}"
-    "|${RINGTIME_MS}|${PROGRESSTIME_MS}|${CHANNEL(linkedid)}${CK_SEEN})"
+    "|${RINGTIME_MS}|${PROGRESSTIME_MS}|${CHANNEL(linkedid)}${CK_SEEN}&${CK_CALLED})"
 )
 """What is asked of the caller's channel, in one request. The first is the plan's format alone while ours is carried
-out, and nothing before; the step is not said of the first one while it goes on. The last tells its legs from others,
-of the members too that a queue rings by Local channels: all of them have one linkedid."""
+out, and nothing before. The last tells its legs from others, of the members too that a queue rings by Local channels:
+all of them have one linkedid."""
 
-LEG = "EVAL(${CHANNEL(linkedid)}${CK_SEEN}|${CHANNEL(state)})"
+LEG = "EVAL(${CHANNEL(linkedid)}${CK_SEEN}&${CK_CALLED}|${CHANNEL(state)})"
 
 LEGS_KNOWN = 10_000
 """Of so many channels it is remembered whose they are."""
@@ -155,7 +155,7 @@ class ExactRings:
             return None, linked
         try:
             elapsed = (int(now) - int(started or now)) / 1000
-            look = Look(int(step or doing == "dial"), doing == "dial", elapsed, _seconds(rang), _seconds(progressed))
+            look = Look(int(step or 0), doing == "dial", elapsed, _seconds(rang), _seconds(progressed))
         except ValueError:
             raise AriError(f"EVAL() gave {'|'.join(said)!r}") from None
         return look, linked

@@ -65,7 +65,7 @@ class Interception:
     fallback plan for it; beyond `most_given_back` of those it is left to the dialplan's guard.
 
     `rings` is told of each plan handed over (UNIQUEID, pass, steps): it will end the ringing exactly, so the dialplan
-    should not; without it the dialplan does. `gives_up`: Dial() gives up what shows no sign of life. `on_end` gets the
+    should not; without it the dialplan does. `on_end` gets the
     dialplan's report of each call that ends that we decided. `on_missed` is called when the end of another will not be
     told: one that did not get our plan, or the first of a caller who comes in again. `on_connected` is called after
     each connection.
@@ -83,7 +83,6 @@ class Interception:
         most_calls: int = MOST_CALLS,
         most_given_back: int = MOST_GIVEN_BACK,
         rings: Callable[[str, int, tuple[Step, ...]], None] | None = None,
-        gives_up: bool = True,
         on_end: Callable[[str], None] = lambda report: None,
         on_missed: Callable[[], None] = lambda: None,
         on_connected: Callable[[], None] = lambda: None,
@@ -97,9 +96,7 @@ class Interception:
         self._on_end = on_end
         self._on_missed = on_missed
         self._on_connected = on_connected
-        self._decisions = Decisions(
-            snapshot, records, watched=rings is not None, gives_up=gives_up, decide=decide, clock=clock
-        )
+        self._decisions = Decisions(snapshot, records, watched=rings is not None, decide=decide, clock=clock)
         self._handover = Handover(ari)
         self._clock = clock
         self.figures = DecisionFigures() if figures is None else figures

@@ -70,8 +70,8 @@ class KeptEnds:
         self._on_collected = on_collected
         self._tells = tells
         self._told: deque[float] = deque(maxlen=MANY)
-        self._together = False  # ends are told together
-        self._shall_tell: bool | None = None  # what the dialplan is to be asked
+        self._together = False  # ends are to be told together …
+        self._asked: bool | None = False  # … and whether the dialplan was asked so; None: not known
         self._collect = False
         self._at_once = asyncio.Event()
         self._collect_at = self._attentive_until = 0.0  # of the event loop's clock
@@ -99,13 +99,13 @@ class KeptEnds:
         self._told.append(now)
         if self._tells and len(self._told) == MANY and self._told[0] > now - SOON_SECONDS:
             self._told.clear()
-            self._shall_tell = False
+            self._together, self._asked = True, False
             self._at_once.set()
             self._due.set()
 
     def connected(self) -> None:
         """Asterisk may be another than before, and have been asked by another service."""
-        self._shall_tell = True
+        self._together, self._asked = False, None
         self.collect()
 
     def collect(self) -> None:
@@ -164,12 +164,11 @@ class KeptEnds:
         await self._collect_and_delete()
 
     async def _ask(self) -> None:
-        if self._tells and self._shall_tell is not None:
-            together = not self._shall_tell
+        if self._tells and self._asked is not (together := self._together):
             await self._tells(not together)
-            if self._together and not together:  # some may have ended meanwhile
+            self._asked = together
+            if not together:  # some may have ended meanwhile
                 self._collect_at = asyncio.get_running_loop().time() + SOON_SECONDS
-            self._shall_tell, self._together = None, together
 
     async def _collect_and_delete(self) -> None:
         await self._delete()
@@ -192,7 +191,7 @@ class KeptEnds:
             if found:
                 log.info("ends of calls collected", calls=len(found))
             if self._together and len(found) < MANY / 2:
-                self._shall_tell = True
+                self._together = False
                 self._due.set()
                 self._at_once.set()
             self._channels = channels

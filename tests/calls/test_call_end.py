@@ -109,10 +109,6 @@ def test_what_went_on_when_it_ended(now: str, status: str, outcome: tuple[str, i
         assert last == (StepOutcome(2, what, 16, ring_ms, peer, talk),)
 
 
-def test_the_first_step_is_not_numbered_while_it_goes_on() -> None:
-    assert call_end(headers(now=f"~dial~{BEGAN}~~~~~", ended=ENDED, steps="")).outcomes[0].index == 1
-
-
 def test_a_call_that_the_dialplan_ended_has_its_cause() -> None:
     assert ended("3~", status="ended")[:2] == ("ended", 17)
 

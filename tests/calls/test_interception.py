@@ -74,6 +74,13 @@ class Pbx(FakeAri):
                 plans += [plan] if (tag, int(found[3])) == (found[2], passes) else []
         return plans
 
+    async def reconnected(self) -> None:
+        """Close the event socket, and wait until the service has opened another."""
+        self.opened.clear()
+        closing = asyncio.create_task(self.sockets[-1].close())
+        await self.opened.wait()
+        await closing
+
     async def until_continued(self, number: int) -> None:
         """Wait until so many channels have been told to go on."""
         async with asyncio.timeout(5):
@@ -168,10 +175,7 @@ async def test_whoever_may_have_missed_an_end_looks_for_it(pbx: Pbx) -> None:
         await pbx.emit(stasis_start("7.1", "incoming", "101", "carrier", "allowed", "2"))  # he was transferred
         await pbx.until_continued(2)
         assert happened == ["connected", "again"]
-        pbx.opened.clear()
-        closing = asyncio.create_task(pbx.sockets[-1].close())
-        await pbx.opened.wait()
-        await closing
+        await pbx.reconnected()
         await pbx.call("7.2")
         await pbx.until_continued(3)
         assert happened == ["connected", "again", "connected"]
@@ -262,10 +266,7 @@ async def test_calls_are_decided_again_after_a_restart_of_asterisk(pbx: Pbx) -> 
     async with pbx.intercepted():
         await pbx.call("7.1")
         await pbx.until_continued(1)
-        pbx.opened.clear()
-        closing = asyncio.create_task(pbx.sockets[-1].close())
-        await pbx.opened.wait()
-        await closing
+        await pbx.reconnected()
         await pbx.call("7.2")
         await pbx.until_continued(2)
     # Asterisk has no channel any more, so the first call is over, however it ended.
@@ -362,10 +363,7 @@ async def test_a_new_connection_may_lead_to_an_asterisk_that_has_no_plan(pbx: Pb
     async with pbx.intercepted():
         await pbx.call("7.1")
         await pbx.until_continued(1)
-        pbx.opened.clear()
-        closing = asyncio.create_task(pbx.sockets[-1].close())
-        await pbx.opened.wait()
-        await closing
+        await pbx.reconnected()
         await pbx.call("7.2")
         await pbx.until_continued(2)
     assert [path for _, path, _ in pbx.about_channels()].count("asterisk/variable") == 2

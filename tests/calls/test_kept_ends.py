@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -54,13 +54,21 @@ class Sink:
 
 @asynccontextmanager
 async def collecting(
-    database: FakeAstDB, *, delete_seconds: float = 0.0, collect: bool = True
+    database: FakeAstDB,
+    *,
+    delete_seconds: float = 0.0,
+    collect: bool = True,
+    tells: Callable[[bool], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[KeptEnds, Sink]]:
     sink = Sink()
     snapshot = Snapshot(directory(), {})
     records = Records(sink, lambda: snapshot)
     kept = KeptEnds(
-        database, lambda headers: record_end(headers, records), retry_seconds=0.01, delete_seconds=delete_seconds
+        database,
+        lambda headers: record_end(headers, records),
+        tells=tells,
+        retry_seconds=0.01,
+        delete_seconds=delete_seconds,
     )
     running = asyncio.create_task(kept.run())
     if collect:
@@ -274,15 +282,8 @@ async def asked(
             raise AmiUnreachable("no")
         said.append(as_they_happen)
 
-    kept = KeptEnds(database, lambda headers: True, tells=tells, retry_seconds=0.01, delete_seconds=60)
-    running = asyncio.create_task(kept.run())
-    try:
+    async with collecting(database, delete_seconds=60, collect=False, tells=tells) as (kept, _):
         yield kept, said
-        assert not running.done()
-    finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
 
 
 def reports(number: int) -> dict[str, str]:

@@ -102,3 +102,32 @@ def test_confirmation(trunk: bool, own: bool | None, call: Call, confirm: Confir
     alice = extension("101", language="fr", confirm=own)
     (leg,) = legs(call, alice, extension("102"), trunks=(replace(CARRIER, confirm=trunk),))
     assert leg.confirm == confirm
+
+
+@pytest.mark.parametrize(
+    ("policy", "call", "received", "written"),
+    [
+        pytest.param("original", outside_call(), "+33140000000", "", id="as it came"),
+        pytest.param("original", outside_call(number="0033140000000"), "0033140000000", "+33140000000", id="otherwise"),
+        pytest.param("original", outside_call(), "", "+33140000000", id="not known how it came"),
+        pytest.param("original", HIDDEN, "+33140000000", "", id="withheld: as it came too"),
+        pytest.param("forwarder", outside_call(), "+33140000000", "+33170000101", id="another's"),
+    ],
+)
+def test_a_plan_need_not_say_the_callers_number_as_it_came(
+    policy: str, call: Call, received: str, written: str
+) -> None:
+    """So the plan is the same for many callers; but the forwarder's own number the dialplan must know as that."""
+    [leg] = legs(call, trunks=(replace(CARRIER, caller_id=CallerIdPolicy(policy)),))
+    [carried_out] = decode(encode((leg,), received=received))
+    assert isinstance(carried_out, Forward)
+    assert (carried_out.shown or "") == written
+    assert replace(carried_out, shown=leg.shown) == leg
+
+
+def test_a_number_that_is_the_forwarders_too_is_said() -> None:
+    """After a 403 the dialplan tries the forwarder's number, unless it was that one already."""
+    call = outside_call(number="+33170000100")
+    [leg] = legs(call, NO_DID, trunks=(COMPANY,))
+    assert leg.shown == leg.diversion.number == call.caller.number
+    assert decode(encode((leg,), received="+33170000100")) == (leg,)

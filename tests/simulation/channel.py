@@ -103,8 +103,10 @@ class Channel:
                 return self.linked
             case "CHANNEL(state)":
                 return "Ring"
-            case "CK_SEEN":
+            case "CK_SEEN":  # no 302 and no trunk of Local channels leads back here
                 return ""
+            case "CK_CALLED":
+                return self.called
         raise AssertionError(f"the simulated Asterisk does not know ${{{name}}}")
 
     def milliseconds(self, moment: float | None = None) -> str:

@@ -76,7 +76,7 @@ class Rung:
                 return self.caller.linked
             case "CHANNEL(state)":
                 return self.state
-            case "CK_SEEN":  # inherited
+            case "CK_SEEN" | "CK_CALLED":  # inherited
                 return self.caller.variable(name)
         raise AssertionError(f"the simulated Asterisk does not know ${{{name}}} of a leg")
 

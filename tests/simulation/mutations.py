@@ -401,8 +401,8 @@ def linkedid_not_compared() -> AbstractContextManager[Any]:
 def queue_members_not_told_apart() -> AbstractContextManager[Any]:
     """Of the calls that a queue makes to its members, all with its caller's linkedid, one ends the legs of another."""
     return _both(
-        patch.object(exact_rings, "CALLER", exact_rings.CALLER.replace("${CK_SEEN}", "")),
-        patch.object(exact_rings, "LEG", exact_rings.LEG.replace("${CK_SEEN}", "")),
+        patch.object(exact_rings, "CALLER", exact_rings.CALLER.replace("&${CK_CALLED}", "")),
+        patch.object(exact_rings, "LEG", exact_rings.LEG.replace("&${CK_CALLED}", "")),
     )
 
 

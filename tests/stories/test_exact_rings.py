@@ -107,6 +107,32 @@ async def test_every_phone_of_a_chain_has_its_rings(company: Company) -> None:
         assert rang(bruno, 180) == exactly(CYCLE_SECONDS)
 
 
+async def test_each_of_two_calls_of_a_ring_group_to_one_phone_has_its_rings(company: Company) -> None:
+    """One comes a ring later, by a colleague's forward; Local channels, as a queue's, have one linkedid."""
+    await company.forwards("111", "always", "113")
+    await company.forwards("112", "external", "113", rings=1)
+    await company.forwards("113", "external", NOBODY, rings=RINGS)
+    group = "Local/111@comunik-incoming/n&Local/112@comunik-incoming/n"
+    await company.sandbox.console(f"dialplan add extension 300,1,Dial,{group} into from-carrier")
+    try:
+        async with (
+            sipp.phone(company.sandbox, "112", [180]),
+            sipp.phone(company.sandbox, "113", [180]) as chloe,
+            sipp.caller(company.sandbox, "300"),
+        ):
+            async with asyncio.timeout(15):
+                while sum(m.method == "CANCEL" for m in chloe.messages) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            calls = dict.fromkeys(m.call_id for m in chloe.invites)
+            each = [[m for m in chloe.messages if m.call_id == call] for call in calls]
+        began = [next(m.at for m in one if m.sent and m.status == 180) for one in each]
+        ended = [next(m.at for m in one if m.method == "CANCEL") for one in each]
+        assert began[1] - began[0] == pytest.approx(CYCLE_SECONDS, abs=0.2)
+        assert [end - begin for begin, end in zip(began, ended, strict=True)] == [exactly(RING_SECONDS)] * 2
+    finally:
+        await company.sandbox.console("dialplan remove extension 300@from-carrier")
+
+
 @pytest.mark.parametrize("left", [0.25, 0.2, 0.15])
 async def test_answered_at_the_last_moment(company: Company, left: float) -> None:
     """A tenth of a second before the end of the last ring the phone is given up; until then who answers has it."""
