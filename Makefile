@@ -46,8 +46,8 @@ simulate: setup  ## The service on a simulated Asterisk in virtual time (SEEDS=5
 fuzz: setup  ## Whatever Asterisk, admins and users may send, spoiled at random, for SECONDS=600
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
 
-bench: setup  ## Decision time and cost per call beside plain Dial(); a few minutes (QUICK=1: one; TALK=17: longer calls)
-	$(BIN)/python -m comunik_pbx.sandbox bench $(if $(QUICK),--quick) $(if $(TALK),--talk $(TALK))
+bench: setup  ## Decision time and cost per call beside plain Dial(); a few minutes (QUICK=1: one; TALK=17: longer calls; SOUND=10: with sound)
+	$(BIN)/python -m comunik_pbx.sandbox bench $(if $(QUICK),--quick) $(if $(TALK),--talk $(TALK)) $(if $(SOUND),--sound --talk $(SOUND))
 
 bench-portal: setup  ## A change of a rule with 50 users at once, and what calls notice of it; three minutes
 	$(BIN)/python -m comunik_pbx.sandbox bench-portal $(if $(QUICK),--quick)

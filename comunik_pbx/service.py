@@ -213,7 +213,7 @@ class Service:
         if self._interception is None:
             self._connected()
         _settle()
-        async with asyncio.TaskGroup() as group:
+        async with self._joined_reading, asyncio.TaskGroup() as group:
             # The first ends first: no new call; the last when all others have: the last records are written.
             entries = [
                 group.create_task(_for_ever(name, entry.run()), name=name)

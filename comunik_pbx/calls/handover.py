@@ -8,7 +8,7 @@ nobody: such a call asks once more.
 """
 
 import secrets
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 
 from comunik_pbx.asterisk.ari import AriClient
@@ -35,13 +35,13 @@ class Handover:
 
     def __init__(self, ari: AriClient, *, variables: int = VARIABLES) -> None:
         self._ari = ari
-        self._free = list(reversed(range(variables)))
+        self._free = deque(range(variables))  # used in turn: a call may be about to read the one that was freed last
         self._held: OrderedDict[str, tuple[int, str]] = OrderedDict()  # by plan: variable and tag; the latest used last
         self._tags = _tags()
 
     def forget(self) -> None:
         """Asterisk may be another, or somebody has cleared its globals."""
-        self._free = [variable for variable, _ in self._held.values()] + self._free
+        self._free.extend(variable for variable, _ in self._held.values())
         self._held.clear()
 
     async def give(self, channel: str, decided: Decided) -> None:
@@ -51,7 +51,7 @@ class Handover:
             self._held.move_to_end(plan)
             await self._ari.channels.continue_(channel, context=EXECUTOR, extension=_place(held, decided), priority=1)
             return
-        variable = self._free.pop() if self._free else self._held.popitem(last=False)[1][0]
+        variable = self._free.popleft() if self._free else self._held.popitem(last=False)[1][0]
         held = variable, next(self._tags)
         try:
             await self._ari.channels.continue_with(

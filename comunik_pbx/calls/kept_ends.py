@@ -35,11 +35,14 @@ ATTENTIVE_SECONDS = 120.0
 SOON_SECONDS = 2.0
 """… they are collected so often."""
 
-MANY = 20
+MANY = 10
 """So many ends told within SOON_SECONDS are told together from now on; until fewer than half are found at once."""
 
 DELETE_SECONDS = 10.0
 """Those stored are deleted together: a connection to AMI for each would cost more than the call."""
+
+BREATH = 10
+"""After so many ends, some 2 ms, whoever else waits has a turn."""
 
 LEAVE_SECONDS = 1.0
 """How long the end of the service may wait for the last deletion."""
@@ -181,13 +184,14 @@ class KeptEnds:
                 self._collect = True
                 raise
             channels = set()
-            for path, report in found.items():
+            for number, (path, report) in enumerate(found.items()):
                 headers, key = reported(report), path.removeprefix(f"/{KEPT}/")
                 if key not in self._stored and not self._ended(headers):
                     self._stored.add(key)
                 elif "call" in headers:
                     channels.add(headers["call"])
-                await asyncio.sleep(0)  # there may be thousands, and live calls must not wait
+                if number % BREATH == 0:  # there may be thousands, and live calls must not wait
+                    await asyncio.sleep(0)
             if found:
                 log.info("ends of calls collected", calls=len(found))
             if self._together and len(found) < MANY / 2:

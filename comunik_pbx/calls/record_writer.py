@@ -27,7 +27,7 @@ class RecordWriter:
         *,
         gather_seconds: float = 0.25,
         busy_seconds: float = 1.0,
-        many: int = 5,
+        many: int = 2,
         retry_seconds: float = 2.0,
         batch: int = 500,
         most_waiting: int = 20_000,

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import UTC, datetime, time, timedelta
 
 from comunik_pbx.forwarding.call import Call, Caller
 from comunik_pbx.forwarding.plan import Usage
@@ -22,7 +22,7 @@ class ForwardUsage:
     """
 
     def __init__(self) -> None:
-        self._day: date | None = None
+        self._day = (_NEVER, _NEVER)  # its beginning, and the next one's
         self._usage: dict[str, Usage] = {}
 
     def at(self, now: datetime) -> Mapping[str, Usage]:
@@ -59,14 +59,17 @@ class ForwardUsage:
             self._usage[extension] = new
 
     def _turn(self, now: datetime) -> None:
-        day = now.astimezone().date()
-        if day == self._day:
+        begin, end = self._day
+        if begin <= now < end:
             return
-        self._day = day
+        today = now.astimezone().date()
+        begin, end = (datetime.combine(day, time()).astimezone(UTC) for day in (today, today + timedelta(days=1)))
+        self._day = begin, end
         self._usage = {e: Usage(u.at_once, 0) for e, u in self._usage.items() if u.at_once}
 
 
 _NONE = Usage()
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 LOOP_SECONDS = 60.0

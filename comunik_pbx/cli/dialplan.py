@@ -27,6 +27,7 @@ FASTAGI = "fastagi.conf"
 """Added to incoming.conf where calls ask by AGI, so that one file says how they come in."""
 
 _STASIS = re.compile(r"(?<=,)Stasis\(comunik-pbx,.*\)$", re.MULTILINE)
+_TELLS = re.compile(r" same => n,TryExec\(Stasis\(.*\n")
 """The priority of incoming.conf that FastAGI stands in for."""
 
 
@@ -64,7 +65,7 @@ def _adapted(source: Path, config: "Config") -> str:
             entry = entry.replace("agi://127.0.0.1:4573/", f"agi://{_asked_at(config.agi.listen)}/")
             text = _STASIS.sub("Goto(comunik-agi,${CK_CALLED},1)", text) + "\n" + entry
     if source.name == "record.conf" and not config.asterisk.ari:
-        text = text.replace("?Stasis:NoOp)", "?NoOp:NoOp)")  # nobody is told: it is collected from AstDB
+        text = _TELLS.sub("", text)  # nobody is told: it is collected from AstDB
     return text
 
 

@@ -23,6 +23,7 @@ def main() -> int:
     commands.add_parser("demo", help="real calls through every kind of forward")
     measure = commands.add_parser("bench", help="decision time and cost per call")
     measure.add_argument("--talk", type=float, default=1.0, metavar="SECONDS", help="how long a call goes on (1)")
+    measure.add_argument("--sound", action="store_true", help="calls are heard meanwhile, and fewer a second")
     measure.add_argument("--quick", action="store_true", help="one short round, less than a minute")
     pages = commands.add_parser("bench-portal", help="a change of a rule with 50 users at once, and what calls notice")
     pages.add_argument("--quick", action="store_true", help="one short round")
@@ -76,7 +77,7 @@ async def _until_told(arguments: argparse.Namespace) -> int:
         case _:
             from comunik_pbx.sandbox.bench import bench  # noqa: PLC0415
 
-            work = bench(layout, quick=arguments.quick, talk_seconds=arguments.talk)
+            work = bench(layout, quick=arguments.quick, talk_seconds=arguments.talk, sound=arguments.sound)
     task = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, task.cancel)

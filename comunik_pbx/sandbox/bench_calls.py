@@ -89,9 +89,18 @@ def phones_port(sandbox: Sandbox) -> int:
 
 
 async def burst(
-    sandbox: Sandbox, variant: Variant, *, calls: int, per_second: float, talk_seconds: float = 1.0
+    sandbox: Sandbox,
+    variant: Variant,
+    *,
+    calls: int,
+    per_second: float,
+    talk_seconds: float = 1.0,
+    sound: bool = False,
 ) -> Burst:
-    """Make so many calls, so many a second; each is answered after `RING_SECONDS` and ended `talk_seconds` later."""
+    """Make so many calls, so many a second; each is answered after `RING_SECONDS` and ended `talk_seconds` later.
+
+    With `sound` both sides are heard meanwhile: 50 packets a second (G.711) in each direction.
+    """
     addresses, script = sandbox.layout.addresses, [180, RING_SECONDS, 200]
     if variant.by_carrier:
         answering = sipp.switch(sandbox, "carrier", script)
@@ -112,6 +121,7 @@ async def burst(
                 calls=calls,
                 per_second=per_second,
                 fields=Path(fields.name),
+                sound=sound,
             ) as caller:
                 await caller.finished(within=calls / per_second + talk_seconds + 60)
                 await asyncio.sleep(SETTLE_SECONDS)

@@ -166,7 +166,8 @@ async def running(
 
     With `service` it starts it too; `includes` are further files for its configuration;
     `extra_dialplan` is put into extensions.conf (for tests). `database` is the service's file in `company/`; with
-    `fresh` it starts without any rule or record, whatever was before. Raises `SandboxError`s, each one clear sentence.
+    `fresh` it starts without any rule, record or registered phone, whatever was before. Raises `SandboxError`s, each
+    one clear sentence.
     """
     layout.home.mkdir(parents=True, exist_ok=True)
     with _OnlyOne(layout):
@@ -179,6 +180,7 @@ async def running(
         config = company.write_comunik_toml(layout, passwords, includes=includes, database=database)
         if fresh:
             company.forget_rules(layout, database)
+            (layout.var / "astdb.sqlite3").unlink(missing_ok=True)
         files = dialplan(_load(config))  # as `comunik-pbx init` gives them to an admin
         asterisk_etc.write_etc(layout, passwords, asterisk_program, dialplan=files, extra_dialplan=extra_dialplan)
         asterisk = await AsteriskProcess.start(layout, asterisk_program)

@@ -37,6 +37,10 @@ WAIT_SECONDS = 10.0
 REGISTER_SECONDS = 10.0
 REPEATS_SECONDS = 17.0  # the longest pause of an INVITE that nobody answers is 16 s (Timer A, RFC 3261 17.1.1.2)
 
+SOUND = "sound.ulaw"
+SILENCE = bytes([0xFF]) * 8000
+"""A second of it, in µ-law: a call's packets cost the same whatever is said."""
+
 _REASONS = {
     180: "Ringing", 181: "Call Is Being Forwarded", 183: "Session Progress", 200: "OK", 302: "Moved Temporarily",
     403: "Forbidden", 404: "Not Found", 408: "Request Timeout", 480: "Temporarily Unavailable", 486: "Busy Here",
@@ -54,6 +58,16 @@ a=rtpmap:8 PCMA/8000
 a=rtpmap:0 PCMU/8000
 a=rtpmap:101 telephone-event/8000
 a=sendrecv"""
+
+_SPEAKING_SDP = """v=0
+o=sipp 1 1 IN IP4 [media_ip]
+s=-
+c=IN IP4 [media_ip]
+t=0 0
+m=audio [rtpstream_audio_port] RTP/AVP 0
+a=rtpmap:0 PCMU/8000
+a=sendrecv"""
+_SPEAK = f'<nop><action><exec rtp_stream="{SOUND},-1,0,PCMU/8000"/></action></nop>'
 
 _FAX_SDP = """v=0
 o=sipp 1 2 IN IP4 [media_ip]
@@ -260,11 +274,13 @@ async def caller(
     per_second: float = 10.0,
     fields: Path | None = None,
     fax: Fax | None = None,
+    sound: bool = False,
 ) -> AsyncIterator[Sipp]:
     """Calls `number` from a trunk's address (None: from an address the PBX does not know).
 
     `headers` are whole lines such as `Privacy: id`. Hangs up `talk_seconds` after the answer, or sends CANCEL
     `cancel_after` seconds after the first 180 or 183. With `calls` more than 1, `per_second` of them start.
+    With `sound` it speaks while it talks: 50 packets a second of G.711, which whoever answers echoes.
     `fields` is a file of SIPp's (`-inf`): `[field0]` in `number` and `from_uri` is the first column of the next line.
     """
     addresses = sandbox.layout.addresses
@@ -277,6 +293,7 @@ async def caller(
         talk_seconds=talk_seconds,
         cancel_after=cancel_after,
         fax=fax,
+        sound=sound,
     )
     port = str(_free_port(address))
     arguments = [
@@ -345,6 +362,7 @@ def calling(
     talk_seconds: float,
     cancel_after: float | None,
     fax: Fax | None = None,
+    sound: bool = False,
 ) -> str:
     """The scenario of one who calls."""
     name = f'"{display}" ' if display else ""
@@ -354,7 +372,7 @@ def calling(
         "Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=z9hG4bK-[pid]-[call_number]-invite;rport\n"
         f"From: {name}<{from_uri}>;tag=[call_number]\nTo: <sip:{number}@[remote_ip]>\nCall-ID: [call_id]\n"
         "CSeq: 1 INVITE\nContact: <sip:sipp@[local_ip]:[local_port]>\nMax-Forwards: 70\n"
-        f"{extra}Content-Type: application/sdp\nContent-Length: [len]\n\n{_SDP}"
+        f"{extra}Content-Type: application/sdp\nContent-Length: [len]\n\n{_SPEAKING_SDP if sound else _SDP}"
     )
     request = (
         "{method} {uri} SIP/2.0\nVia: SIP/2.0/[transport] [local_ip]:[local_port];branch={branch};rport\n"
@@ -395,6 +413,7 @@ def calling(
         f'<recv response="200" rrs="true" timeout="120000">{_remember(theirs="To:") if fax else ""}</recv>',
         _send(request.format(method="ACK", uri="[next_url]", branch="[branch]", to="[last_To:]", cseq=1)),
         *becomes_fax,
+        *([_SPEAK] if sound else []),
         f'<pause milliseconds="{round(talk_seconds * 1000)}"/>',
         bye if fax else _send(bye),
         '<recv response="200" next="10"/>',
@@ -512,6 +531,7 @@ async def _running(sandbox: Sandbox, scenario: str, arguments: list[str], who: s
     with tempfile.TemporaryDirectory(prefix="sipp-") as name:
         directory = Path(name)
         (directory / "scenario.xml").write_text(scenario)
+        (directory / SOUND).write_bytes(SILENCE)
         command: list[str | Path] = [
             *sandbox.sipp.command,
             *(

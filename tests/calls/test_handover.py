@@ -103,6 +103,13 @@ async def test_a_channel_that_is_gone_leaves_no_variable_taken(asterisk: Asteris
     assert [plan for _, _, plan in asterisk.found] == ["a", "b"]
 
 
+async def test_what_was_set_for_a_call_is_not_set_anew_at_once() -> None:
+    asterisk = Asterisk(20)
+    await asyncio.gather(asterisk.give("one", "a"), asterisk.give("two", "a"))
+    await asterisk.give("three", "b")
+    assert len(asterisk.globals) == 3, "one of the first two is free, but its call may not have read it yet"
+
+
 async def test_an_admin_who_clears_the_globals_is_noticed_by_asking_again(asterisk: Asterisk) -> None:
     await asterisk.give("c", "a")
     asterisk.globals.clear()

@@ -54,3 +54,16 @@ async def test_all_are_told_what_went_wrong_and_the_next_goes_on() -> None:
         await joined()
     work.wrong = None
     await joined()
+
+
+async def test_nothing_goes_on_after_it() -> None:
+    work = Work()
+    async with Joined(work) as joined:
+        asked = [asyncio.create_task(joined()) for _ in range(2)]
+        await work.first.wait()
+        asked.append(asyncio.create_task(joined()))
+        await asyncio.sleep(0)
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(one) for one in done] == [asyncio.CancelledError] * 3
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert work.begun == 1

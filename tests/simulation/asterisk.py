@@ -72,6 +72,13 @@ class Asterisk:
         self.process.start(self.dialplan.run(channel))
         return channel
 
+    def reached(self, channel: Channel, how: str, who: str) -> None:
+        """Somebody answers: a queue ends the calls to its other members."""
+        self.world.truth.reached(channel, how, who)
+        for other in list(self.channels.values()):
+            if other is not channel and other.linked == channel.linked:
+                other.hangup()
+
     def channel_id(self) -> str:
         """UNIQUEID: Asterisk numbers all channels from its start."""
         self._made += 1

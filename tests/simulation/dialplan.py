@@ -202,7 +202,7 @@ class Dialplan:
                         continue
                     progress.leg = Leg(self._world.loop.time())
                     progress.active = "voicemail"
-                    self._world.truth.reached(channel, "voicemail", box)
+                    channel.asterisk.reached(channel, "voicemail", box)
                     await channel.told(self._world.people.message_seconds())
                     return None
                 case ["end", cause]:

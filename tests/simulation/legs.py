@@ -207,7 +207,7 @@ async def _talk(channel: "Channel", name: str) -> Outcome:
     leg.answered = world.loop.time()
     leg.peer = f"PJSIP/{name}-0000000a"
     channel.variables["DIALSTATUS"] = "ANSWER"
-    world.truth.reached(channel, "answered", name)
+    channel.asterisk.reached(channel, "answered", name)
     seconds, transferred = world.people.conversation(channel)
     ends = world.loop.time() + seconds
     told: Any = ("", None)
