@@ -5,7 +5,8 @@ after each connection to ARI and every minute, and deleted some seconds after th
 a service that dies in between collects them again.
 
 While many calls end in a second the dialplan is asked not to tell each end as it happens, which costs it and us a tenth
-of a call's CPU: then all are collected here, every two seconds.
+of a call's CPU: then all are collected here, every two seconds. (Not while they are fewer: Asterisk writes AstDB to the
+disk once a second, so should it die, how the last calls ended would not be known.)
 """
 
 import asyncio
@@ -35,7 +36,7 @@ ATTENTIVE_SECONDS = 120.0
 SOON_SECONDS = 2.0
 """… they are collected so often."""
 
-MANY = 10
+MANY = 40
 """So many ends told within SOON_SECONDS are told together from now on; until fewer than half are found at once."""
 
 DELETE_SECONDS = 10.0
