@@ -1,6 +1,7 @@
 """The sandbox itself: a clean Asterisk, phones that register, call, hear each other and hang up; carriers; SIPp."""
 
 import json
+import re
 
 import pytest
 
@@ -216,3 +217,21 @@ async def test_a_refused_password_is_said(phones: Phones) -> None:
             await phones.register("101")
     finally:
         phones._passwords.phones["101"] = kept
+
+
+@pytest.mark.parametrize("sound", [True, False])
+async def test_sipp_is_heard_and_echoed_if_it_is_to_speak(sandbox: Sandbox, sound: bool) -> None:
+    async with (
+        sipp.phone(sandbox, "101", [180, 200]),
+        sipp.caller(sandbox, "+33170000101", talk_seconds=1.5, sound=sound) as caller,
+    ):
+        assert (await caller.final()).status == 200
+        received: list[int] = []  # packets of each channel; once one has gone, what it was before
+        while len(now := await _received(sandbox)) == 2:
+            received = now
+        await caller.finished()
+    assert [50 < packets < 90 for packets in received] == [sound, sound]
+
+
+async def _received(sandbox: Sandbox) -> list[int]:
+    return [int(n) for n in re.findall(r"[ua]law +(\d+)", await sandbox.console("pjsip show channelstats"))]

@@ -9,7 +9,7 @@ import pytest
 
 from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.sip_message import SipMessage
-from comunik_pbx.sandbox.sipp import Fax
+from comunik_pbx.sandbox.sipp_scenarios import Fax
 from tests.pbx import PBX
 from tests.stories.beside import FORWARDED, PLAIN, number_of_bruno
 from tests.stories.company import MOBILE, Company
