@@ -27,8 +27,10 @@ FASTAGI = "fastagi.conf"
 """Added to incoming.conf where calls ask by AGI, so that one file says how they come in."""
 
 _STASIS = re.compile(r"(?<=,)Stasis\(comunik-pbx,.*\)$", re.MULTILINE)
-_TELLS = re.compile(r" same => n,TryExec\(Stasis\(.*\n")
 """The priority of incoming.conf that FastAGI stands in for."""
+
+_TELLS = re.compile(r" same => n,TryExec\(Stasis\(.*\n")
+"""The priority of record.conf that tells the end of a call by ARI."""
 
 
 def dialplan(config: Config) -> dict[str, str]:
