@@ -26,7 +26,7 @@ from comunik_pbx import config as configuration
 from comunik_pbx import needed
 from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
-from comunik_pbx.asterisk.errors import ApplicationReplaced, AsteriskError
+from comunik_pbx.asterisk.errors import ApplicationReplaced, AsteriskError, AsteriskExchanged
 from comunik_pbx.calls.agi_entry import AgiEntry
 from comunik_pbx.calls.call_ends import record_end, reported, tell_ends
 from comunik_pbx.calls.deciding import Decisions
@@ -156,6 +156,7 @@ class Service:
         self._store = store
         self._ari = ari
         self._ami = ami
+        self._gives_up = gives_up
         self._started_at = datetime.now(UTC)
         self._snapshot = Snapshot(config.directory, config.default_rules)
         self._taken: tuple[int, Config | None] = (-1, None)
@@ -192,6 +193,7 @@ class Service:
             on_missed=self._kept_ends.attend,
             on_connected=self._connected,
             figures=self._figures,
+            knows_start=not self._gives_up,
         )
 
     def _asked_by_agi(self, listen: tuple[str, int]) -> AgiEntry:
@@ -309,6 +311,7 @@ class Service:
         while True:
             began = datetime.now(UTC)
             try:
+                await self._look_at_version()
                 alive = await self._channels()
                 self._records.close_missing(alive, began)
                 if self._just_connected and alive:  # calls of which nobody may tell us the end
@@ -316,6 +319,8 @@ class Service:
                 self._just_connected = False
                 told = await self._kept_ends.collected()
                 missed = await self._store.close_calls(alive | told, self._started_at)
+            except AsteriskExchanged:
+                raise
             except (AsteriskError, StoreError) as error:
                 if not said:
                     log.warning("records of calls that ended meanwhile stay open for now", why=str(error))
@@ -325,6 +330,15 @@ class Service:
                 if missed:
                     log.info("calls ended unheard: their records are closed", calls=missed)
                 return
+
+    async def _look_at_version(self) -> None:
+        """Plans say what this Asterisk's Dial() is to do: of another one they might say too much."""
+        if self._ari is not None:
+            version = (await self._ari.asterisk.info()).system.version
+            if needed.has_start_time(version) is self._gives_up:
+                raise AsteriskExchanged(
+                    f"Asterisk at {self._ari.url} is {version} now, another version than before: start the service anew"
+                )
 
     async def _channels(self) -> set[str]:
         """The channels that stand now (UNIQUEID)."""

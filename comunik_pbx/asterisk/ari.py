@@ -482,7 +482,7 @@ class _Channels:
         self, channel_id: str, *, context: str = "", extension: str = "", priority: int | None = None
     ) -> None:
         """POST /channels/{channelId}/continue: leave Stasis into the dialplan; nothing given: the next priority."""
-        where = f"?context={context}&extension={extension}&priority={priority}" if priority is not None else ""
+        where = f"?context={context}&extension={_quoted(extension)}&priority={priority}" if priority is not None else ""
         await self._client.pipeline(("POST", f"/channels/{quote(channel_id, safe='')}/continue{where}", b""))
 
     async def continue_with(
@@ -493,7 +493,7 @@ class _Channels:
         The variable is a global one: POST /channels/{channelId}/variable would run in the channel's own thread and
         take from it, for the rest of the call, the functions that `live_dangerously=no` protects, such as `DB()`.
         """
-        where = f"context={context}&extension={extension}&priority={priority}"
+        where = f"context={context}&extension={_quoted(extension)}&priority={priority}"
         await self._client.pipeline(
             ("POST", "/asterisk/variable", _encode(_Variable(variable, value))),
             ("POST", f"/channels/{quote(channel_id, safe='')}/continue?{where}", b""),
@@ -504,9 +504,10 @@ class _Channels:
         await self._client.pipeline(("DELETE", f"/channels/{quote(channel_id, safe='')}?reason={reason}", b""))
 
 
-@lru_cache(maxsize=16)
-def _quoted(function: str) -> str:
-    return quote(function, safe="")
+@lru_cache(maxsize=512)
+def _quoted(value: str) -> str:
+    """Of functions that are asked for, and of places in the dialplan, each of which many calls share."""
+    return quote(value, safe="*")
 
 
 def _read(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:

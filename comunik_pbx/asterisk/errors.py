@@ -7,6 +7,7 @@
     │   ├── AriRefused            401, 403: wrong user or password, or a user who may only read
     │   ├── AriDisabled           404 for a resource: ARI not enabled, or its modules not loaded
     │   ├── AsteriskTooOld        a version that lacks what we stand on
+    │   ├── AsteriskExchanged     another version than when we started, which can do more or less
     │   ├── AsteriskLacks         a module, or an action of AMI, that is not there
     │   ├── ChannelGone           404: the caller has hung up; normal
     │   ├── ChannelNotInStasis    409: the dialplan's guard was quicker; normal
@@ -54,6 +55,10 @@ class AriDisabled(AriError):
 
 class AsteriskTooOld(AriError):
     """The version is older than the oldest we support."""
+
+
+class AsteriskExchanged(AriError):
+    """Another version than the service was started with, whose `Dial()` can do more or less."""
 
 
 class AsteriskLacks(AriError):

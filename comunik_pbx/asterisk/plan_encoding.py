@@ -8,6 +8,7 @@ rather than trust where it came from.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 import msgspec
 
@@ -36,6 +37,9 @@ class NotAPlan(ValueError):
 
 LATE_MARGIN_SECONDS = 1.0
 """How much longer than the latest exact end the dialplan's own time for a watched ring step is."""
+
+TENTH_SECONDS = 0.1
+"""So much less than asked `Dial()` rings, so that one more ring never starts."""
 
 SHORTEST_SECONDS = 1.1
 """Of a ring step, of which the dialplan takes a tenth off: `Dial()` before 20.17 and 22.7 knows whole seconds only, and
@@ -70,8 +74,7 @@ def _fields(step: Step, rung: dict[str, int], watched: bool, received: str) -> l
                 _seconds(step.seconds),
                 step.on_busy,
             ]
-            short = max(0.0, SHORTEST_SECONDS - step.seconds)
-            late = step.start_seconds + LATE_MARGIN_SECONDS if watched else short
+            late = _late(step.seconds, step.start_seconds, watched)
             return [*head, *_diversion(step.diversion), _seconds(step.start_seconds), _seconds(late)]
         case Forward():
             head = ["forward", _checked(step.dial), _seconds(step.seconds), _seconds(step.progress_seconds)]
@@ -91,6 +94,21 @@ def _fields(step: Step, rung: dict[str, int], watched: bool, received: str) -> l
             return ["voicemail", _checked(step.mailbox), step.greeting, _checked(step.extension), str(owner)]
         case End():
             return ["end", str(step.cause)]
+
+
+def _late(seconds: float, start_seconds: float, watched: bool) -> float:
+    """How much longer than asked `Dial()`'s own time is."""
+    return start_seconds + LATE_MARGIN_SECONDS if watched else max(0.0, SHORTEST_SECONDS - seconds)
+
+
+@lru_cache(maxsize=256)
+def dial_time(seconds: float, start_seconds: float, *, watched: bool, knows_start: bool) -> str:
+    """The time of `Dial()` for a ring step, as comunik-step-ring works it out: `25.9:^10`.
+
+    `knows_start` says whether this Asterisk's `Dial()` can give up what shows no sign of life (20.7, 21.2 and later).
+    """
+    lasts = seconds - TENTH_SECONDS + _late(seconds, start_seconds, watched)
+    return _seconds(lasts) + (f":^{_seconds(start_seconds)}" if knows_start else "")
 
 
 def _shown(step: Forward, received: str) -> str:

@@ -2,7 +2,8 @@
 
 It tells what came of the steps that are over (`Steps`), and of the one that went on what Asterisk knew (`Now`):
 `index~dial~began~DIALSTATUS~RINGTIME_MS~ANSWEREDTIME_MS~DIALEDPEERNAME~confirmation`, or `index~voicemail~began~…`,
-with nothing after the index between two steps. Moments are in ms since 1970, times in ms.
+with nothing after the index between two steps; the index of the first step may be left out. Moments are in ms since
+1970, times in ms.
 """
 
 from collections.abc import Mapping
@@ -100,7 +101,7 @@ def _last(now: list[str], ended: int) -> tuple[str, tuple[StepOutcome, ...]]:
     with. Both are a normal clearing by the caller.
     """
     index, doing, began, status, rang, answered, peer, confirm = (*now, *[""] * 8)[:8]
-    step, lasted = _number(index) or 0, max(0, ended - (_number(began) or ended))
+    step, lasted = _number(index) or 1, max(0, ended - (_number(began) or ended))
     if doing == "voicemail":
         return "voicemail", (StepOutcome(step, "VOICEMAIL", NORMAL_CLEARING, answered_ms=lasted),)
     if doing != "dial":

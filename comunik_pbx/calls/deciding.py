@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from comunik_pbx.asterisk.plan_encoding import encode
+from comunik_pbx.asterisk.plan_encoding import dial_time, encode
 from comunik_pbx.calls.caller import caller
 from comunik_pbx.calls.records import Records
 from comunik_pbx.calls.snapshot import SnapshotSource
@@ -16,7 +16,7 @@ from comunik_pbx.forwarding.call import Call
 from comunik_pbx.forwarding.directory import Directory
 from comunik_pbx.forwarding.plan import Plan, Usage, plan
 from comunik_pbx.forwarding.rules import Rules
-from comunik_pbx.forwarding.steps import Step
+from comunik_pbx.forwarding.steps import Ring, Step
 
 Decide = Callable[[Call, Directory, Rules, datetime, Mapping[str, Usage]], Plan]
 
@@ -24,19 +24,22 @@ Decide = Callable[[Call, Directory, Rules, datetime, Mapping[str, Usage]], Plan]
 class Decided(msgspec.Struct, frozen=True):
     """What was decided, of which pass of the channel, and the plan as the dialplan reads it.
 
-    `again`: it had been decided before, and has not ended.
+    `again`: it had been decided before, and has not ended. `at_once`: the time of `Dial()`, if the plan begins with the
+    ringing of one phone that nobody diverted to, as most do; else empty.
     """
 
     passes: int
     steps: tuple[Step, ...]
     encoded: str
     again: bool = False
+    at_once: str = ""
 
 
 class Decisions:
     """Decides calls at once, from memory, and opens their records.
 
-    `watched` says whether somebody will end the ringing exactly, so that the dialplan should not.
+    `watched` says whether somebody will end the ringing exactly, so that the dialplan should not; `knows_start` whether
+    Asterisk's `Dial()` gives up what shows no sign of life.
     """
 
     def __init__(
@@ -45,12 +48,14 @@ class Decisions:
         records: Records,
         *,
         watched: bool = False,
+        knows_start: bool = True,
         decide: Decide = plan,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._snapshot = snapshot
         self._records = records
         self._watched = watched
+        self._knows_start = knows_start
         self._decide = decide
         self._clock = clock
 
@@ -81,7 +86,14 @@ class Decisions:
         decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
         encoded = encode(decision.steps, watched=self._watched, received=number)
         again = self._records.decided(channel, call, decision, now, nth := int(passes or 1))
-        return Decided(nth, decision.steps, encoded, again)
+        return Decided(nth, decision.steps, encoded, again, self._at_once(decision.steps) if nth == 1 else "")
+
+    def _at_once(self, steps: tuple[Step, ...]) -> str:
+        """The time of Dial() for the first step, if it is one that the dialplan can begin with at once."""
+        first = steps[0] if steps else None
+        if not isinstance(first, Ring) or len(first.endpoints) != 1 or first.diversion is not None:
+            return ""
+        return dial_time(first.seconds, first.start_seconds, watched=self._watched, knows_start=self._knows_start)
 
 
 def _numbers(joined: str) -> tuple[str, ...]:

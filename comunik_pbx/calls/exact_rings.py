@@ -155,7 +155,7 @@ class ExactRings:
             return None, linked
         try:
             elapsed = (int(now) - int(started or now)) / 1000
-            look = Look(int(step or 0), doing == "dial", elapsed, _seconds(rang), _seconds(progressed))
+            look = Look(int(step or (doing == "dial")), doing == "dial", elapsed, _seconds(rang), _seconds(progressed))
         except ValueError:
             raise AriError(f"EVAL() gave {'|'.join(said)!r}") from None
         return look, linked

@@ -1,6 +1,7 @@
 """Handing a call its plan: in a global variable of Asterisk, which is set only if it does not hold that plan yet.
 
     plan → the variable that holds it: `TAG!plan` → continue at comunik-execute, <variable><TAG><pass>
+        or, if a phone is to ring, at *<variable><TAG>t<time of Dial()>
 
 Most calls to an extension have the same plan, so that for most of them one command is enough. The dialplan carries out
 what it finds only if the tag is the one it was told, so that a variable that is used again, or was cleared, misleads
@@ -13,7 +14,6 @@ from collections.abc import Iterator
 
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.calls.deciding import Decided
-from comunik_pbx.forwarding.steps import Ring
 
 VARIABLE = "CK_HANDOVER_{:03}"
 
@@ -27,7 +27,8 @@ TAGS = 10**12
 EXECUTOR = "comunik-execute"
 
 RING_AT_ONCE = "*"
-"""Before the variable's number: the plan begins with the ringing of one phone, which the dialplan does at once."""
+"""Before the variable's number: the plan begins with the ringing of one phone, which the dialplan does at once. After
+the tag comes the time of `Dial()`; it is the caller's first pass."""
 
 
 class Handover:
@@ -73,9 +74,9 @@ class Handover:
 
 def _place(held: tuple[int, str], decided: Decided) -> str:
     """The extension of comunik-execute that means this plan."""
-    first = decided.steps[0] if decided.steps and decided.passes == 1 else None
-    at_once = isinstance(first, Ring) and len(first.endpoints) == 1 and first.diversion is None
-    return f"{RING_AT_ONCE if at_once else ''}{held[0]:03}{held[1]}{decided.passes}"
+    if decided.at_once:
+        return f"{RING_AT_ONCE}{held[0]:03}{held[1]}t{decided.at_once}"
+    return f"{held[0]:03}{held[1]}{decided.passes}"
 
 
 def _tags() -> Iterator[str]:

@@ -68,7 +68,7 @@ class Interception:
     should not; without it the dialplan does. `on_end` gets the
     dialplan's report of each call that ends that we decided. `on_missed` is called when the end of another will not be
     told: one that did not get our plan, or the first of a caller who comes in again. `on_connected` is called after
-    each connection.
+    each connection. `knows_start` says whether this Asterisk's Dial() gives up what shows no sign of life.
 
     `connected` says whether the event socket stands, `tried_at` when it was last opened, lost or tried in vain
     (monotonic seconds).
@@ -87,6 +87,7 @@ class Interception:
         on_missed: Callable[[], None] = lambda: None,
         on_connected: Callable[[], None] = lambda: None,
         figures: DecisionFigures | None = None,
+        knows_start: bool = True,
         decide: Decide = plan,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -96,7 +97,9 @@ class Interception:
         self._on_end = on_end
         self._on_missed = on_missed
         self._on_connected = on_connected
-        self._decisions = Decisions(snapshot, records, watched=rings is not None, decide=decide, clock=clock)
+        self._decisions = Decisions(
+            snapshot, records, watched=rings is not None, knows_start=knows_start, decide=decide, clock=clock
+        )
         self._handover = Handover(ari)
         self._clock = clock
         self.figures = DecisionFigures() if figures is None else figures

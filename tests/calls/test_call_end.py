@@ -109,6 +109,10 @@ def test_what_went_on_when_it_ended(now: str, status: str, outcome: tuple[str, i
         assert last == (StepOutcome(2, what, 16, ring_ms, peer, talk),)
 
 
+def test_the_step_of_a_plan_begun_at_once_is_the_first() -> None:
+    assert ended(f"~dial~{BEGAN}~ANSWER~2000~15000~{PEER}~")[2] == (StepOutcome(1, "ANSWER", 16, 3000, PEER, 15000),)
+
+
 def test_a_call_that_the_dialplan_ended_has_its_cause() -> None:
     assert ended("3~", status="ended")[:2] == ("ended", 17)
 

@@ -40,7 +40,7 @@ class Caller:
     channel: str = "call"
     decided: str = "1"
     passes: int = 1
-    step: int = 1
+    step: int | str = 1
     active: str = "dial"
     status: str = ""
     rang: float | None = 0.0

@@ -7,12 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comunik_pbx.asterisk.ari import AriClient
-from comunik_pbx.asterisk.ari_pipeline import Response
 from comunik_pbx.asterisk.errors import ChannelGone
 from comunik_pbx.calls.deciding import Decided
 from comunik_pbx.calls.handover import TAGS, VARIABLES, Handover
 from comunik_pbx.calls.interception import MOST_CALLS
-from comunik_pbx.forwarding.steps import Diversion, End, OnBusy, Reason, Ring, Step
 
 
 class Asterisk:
@@ -35,15 +33,15 @@ class Asterisk:
                 self.globals[name] = value
                 self.sets += 1
                 continue
-            channel, place = path.split("/")[2], path.partition("extension=")[2].partition("&")[0].removeprefix("*")
+            channel, place = path.split("/")[2], path.partition("extension=")[2].partition("&")[0]
             if channel in self.gone:
                 raise ChannelGone(channel)
             tag, _, plan = self.globals.get(f"CK_HANDOVER_{place[:3]}", "").partition("!")
             self.found.append((channel, place[15:], plan if tag == place[3:15] else ""))
         return [b""] * len(operations)
 
-    async def give(self, channel: str, plan: str, passes: int = 1, steps: tuple[Step, ...] = ()) -> None:
-        await self.handover.give(channel, Decided(passes, steps, plan))
+    async def give(self, channel: str, plan: str, passes: int = 1) -> None:
+        await self.handover.give(channel, Decided(passes, (), plan))
 
 
 @given(
@@ -124,33 +122,18 @@ async def test_the_pass_is_said(asterisk: Asterisk) -> None:
     assert asterisk.found == [("c", "12", "a")]
 
 
-RING = Ring("101", ("101",), 3, 15.0, OnBusy.NEXT)
-DIVERTED = Ring("102", ("102",), 3, 15.0, OnBusy.NEXT, Diversion("101", "101", Reason.UNCONDITIONAL, 1))
-
-
-@pytest.mark.parametrize(
-    ("steps", "passes", "at_once"),
-    [
-        pytest.param((RING, End(19)), 1, True, id="one phone"),
-        pytest.param((RING, End(19)), 2, False, id="a transferred caller, whose channel has been used before"),
-        pytest.param((DIVERTED,), 1, False, id="a phone that a call is diverted to"),
-        pytest.param((Ring("101", ("101", "101-mobile"), 3, 15.0, OnBusy.NEXT),), 1, False, id="two phones"),
-        pytest.param((End(1),), 1, False, id="nobody"),
-        pytest.param((), 1, False, id="nothing"),
-    ],
-)
-async def test_what_rings_one_phone_first_rings_it_at_once(steps: tuple[Step, ...], passes: int, at_once: bool) -> None:
+async def test_a_phone_that_rings_first_is_rung_at_once_for_its_time() -> None:
     sent: list[str] = []
 
     async def pipeline(*operations: tuple[str, str, bytes]) -> list[bytes]:
         sent.extend(path for _, path, _ in operations if "continue" in path)
-        return [Response(204, b"").body] * len(operations)
+        return [b""] * len(operations)
 
     asterisk = Asterisk()
     asterisk.client.pipeline = pipeline  # type: ignore[method-assign]
-    await asterisk.give("c", "1|…", passes, steps)
-    await asterisk.give("c", "1|…", passes, steps)
-    assert [("extension=*" in path) for path in sent] == [at_once] * 2
+    for _ in range(2):
+        await asterisk.handover.give("c", Decided(1, (), "1|…", at_once="25.9:^10"))
+    assert [path.partition("extension=")[2][16:] for path in sent] == ["t25.9%3A%5E10&priority=1"] * 2
 
 
 def test_there_are_variables_for_all_calls_that_may_be_in_hand() -> None:

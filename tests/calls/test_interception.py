@@ -25,6 +25,7 @@ COMPANY = Snapshot(directory(), rules(f"101 external 3 {MOBILE}", "101 internal 
 OUTSIDE = encode(
     plan(Call(caller=Caller(number="+33140000000"), called="101"), COMPANY.directory, COMPANY.rules, NOW).steps
 )
+PLACE = r"\*?(\d{3})(\d{12})(?:t[0-9.]+:\^[0-9.]+|(\d+))"
 CONTINUE = r"continue\?context=comunik-execute&extension={}&priority=1"
 
 
@@ -69,9 +70,9 @@ class Pbx(FakeAri):
         for _, path, body in self.about_channels():
             if path == "asterisk/variable":
                 variables[body["variable"]] = body["value"]
-            elif found := re.fullmatch(rf"channels/{channel_id}/{CONTINUE}".format(r"\*?(\d{3})(\d{12})(\d+)"), path):
+            elif found := re.fullmatch(rf"channels/{channel_id}/{CONTINUE}".format(PLACE), path):
                 tag, _, plan = variables[f"CK_HANDOVER_{found[1]}"].partition("!")
-                plans += [plan] if (tag, int(found[3])) == (found[2], passes) else []
+                plans += [plan] if (tag, int(found[3] or 1)) == (found[2], passes) else []
         return plans
 
     async def reconnected(self) -> None:
@@ -131,7 +132,9 @@ async def test_what_rings_one_phone_first_rings_it_at_once(pbx: Pbx, called: str
         await pbx.emit(stasis_start("7.1", "incoming", called, "carrier", "allowed", passes))
         await pbx.until_continued(1)
     [(_, path, _)] = [command for command in pbx.about_channels() if "/continue?" in command[1]]
-    assert ("extension=*" in path) is at_once
+    assert path.partition("extension=")[2][17 if at_once else 15 :] == (
+        "29.9:^10&priority=1" if at_once else f"{passes}&priority=1"
+    )
 
 
 async def test_rings_are_watched_from_when_the_plan_has_arrived(pbx: Pbx) -> None:

@@ -48,7 +48,7 @@ class FakeService:
             return response.status
 
     async def go_on(self, channel: str, *, passes: int = 1, at_once: bool = False) -> int:
-        place = f"{'*' if at_once else ''}{HANDOVER}{TAG}{passes}"
+        place = f"*{HANDOVER}{TAG}t3.9:^10" if at_once else f"{HANDOVER}{TAG}{passes}"
         query = {"context": "comunik-execute", "extension": place, "priority": "1"}
         async with self._session.post(f"{self._url}/channels/{channel}/continue", params=query) as response:
             return response.status

@@ -35,7 +35,7 @@ ENDED = [event for event in STASIS_START if b'"args":["ended"' in event]
 INCOMING = [event for event in STASIS_START if event not in ENDED]
 REQUEST = re.compile(
     rb"POST /ari/"
-    rb"(asterisk/variable|channels/[A-Za-z0-9_.~%-]+/continue(\?context=[a-z-]+&extension=\*?\d{15}\d+&priority=1)?)"
+    rb"(asterisk/variable|channels/[A-Za-z0-9_.~%-]+/continue(\?context=[a-z-]+&extension=(?:\d{15}\d+|\*\d{15}t[\d.]+%3A%5E[\d.]+)&priority=1)?)"
     rb" HTTP/1\.1\r\nHost: [\w.:]+\r\nAuthorization: Basic [\w=]+\r\n"
     rb"(?:Content-Type: application/json\r\n)?Content-Length: (\d+)\r\n\r\n(.*)",
     re.DOTALL,

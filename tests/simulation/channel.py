@@ -23,6 +23,7 @@ class Progress:
     def __init__(self) -> None:
         self.plan = ""  # CK_TODO
         self.decided = ""  # CK_DECIDED
+        self.at_once = False  # comunik-ring-at-once carries out the first step
         self.caller = ""  # CK_CALLER
         self.index = 0
         self.steps: list[str] = []
@@ -34,6 +35,12 @@ class Progress:
         self.trunk_failed = False
         self.announced = False  # CK_TOLD
         self.leg = Leg()
+
+    @property
+    def index_said(self) -> str:
+        """CK_INDEX: not set before the first step, nor while that is the ringing of one phone begun at once."""
+        unset = not self.index or (self.at_once and self.index == 1 and self.active == "dial")
+        return "" if unset else str(self.index)
 
 
 class Leg:
@@ -92,7 +99,7 @@ class Channel:
             case "CK_PASS":
                 return str(self.passes)
             case "CK_INDEX":
-                return str(progress.index or "")
+                return progress.index_said
             case "CK_ACTIVE":
                 return progress.active and f"{progress.active}~{self.milliseconds(progress.leg.began)}"
             case "DIALSTATUS" | "RINGTIME_MS" | "PROGRESSTIME_MS":

@@ -59,42 +59,48 @@ class Dialplan:
         channel.passes += 1
         channel.limit(GUARD_SECONDS)
         self._world.truth.came(channel)
-        plan, at_once = "", False
+        plan = ""
         try:
             where = await self._stasis(channel)
             if where is not None and where[0] == "comunik-execute":
                 await channel.pause()
-                plan, at_once = self._handed_over(channel, where[1])
+                plan = self._handed_over(channel, where[1])
                 if not plan:  # the service is asked once more
                     channel.limit(GUARD_SECONDS)
                     where = await self._stasis(channel)
                     if where is not None and where[0] == "comunik-execute":
                         await channel.pause()
-                        plan, at_once = self._handed_over(channel, where[1])
+                        plan = self._handed_over(channel, where[1])
         except OutOfTime:
             pass  # extension T
         channel.limit(0)
         progress = channel.progress
         progress.plan, progress.decided = plan, "live"
-        if at_once:
-            self._begins_with_one_phone(channel, plan.split("|")[1].split("~"))
-        elif not plan:
+        if not plan:
             self._fallback(channel)
         self._world.truth.decided(channel, progress.decided, progress.plan)
         return await self._steps(channel)
 
-    def _handed_over(self, channel: Channel, place: str) -> tuple[str, bool]:
-        """The plan at an extension of comunik-execute, if it is this pass's; and whether it is begun at once."""
+    def _handed_over(self, channel: Channel, place: str) -> str:
+        """The plan at an extension of comunik-execute, if it is this pass's."""
         channel.limit(0)
-        digits = place.removeprefix("*")
+        digits, at_once = place.removeprefix("*"), place.startswith("*")
+        passes, _, time = ("1", *digits[15:].partition("t")[1:]) if at_once else (digits[15:], "", "")
         tag, _, plan = self._asterisk.variables.get(f"CK_HANDOVER_{digits[:3]}", "").partition("!")
-        its = tag == digits[3:15] and digits[15:] == str(channel.passes) and plan.startswith("1|")
-        return (plan, place.startswith("*")) if its or (plan and not self.checks_whose) else ("", False)
+        its = tag == digits[3:15] and passes == str(channel.passes) and plan.startswith("1|") and bool(time) is at_once
+        if not its and not (plan and not self.checks_whose):
+            return ""
+        if at_once:
+            self._begins_with_one_phone(channel, plan.split("|")[1].split("~"), time)
+            channel.progress.at_once = True
+        return plan
 
-    def _begins_with_one_phone(self, channel: Channel, fields: list[str]) -> None:
+    def _begins_with_one_phone(self, channel: Channel, fields: list[str], time: str) -> None:
         """What comunik-execute,*N takes for granted: it would begin anything else as if it were that."""
         if fields[0] != "ring" or "&" in fields[2] or fields[6] or channel.passes > 1:
             self._world.wrong(f"call {channel.id} is to begin at once with {'~'.join(fields)}")
+        elif len(fields) > 11 and time != f"{float(fields[4]) - 0.1 + float(fields[11]):.10g}:^{fields[10]}":
+            self._world.wrong(f"call {channel.id} is to ring for {time} and not as its plan says: {'~'.join(fields)}")
 
     async def _stasis(self, channel: Channel) -> tuple[str, str] | None:
         """Stasis(): where the application continues the channel; None if it is not there or says nothing."""
@@ -255,7 +261,7 @@ class Dialplan:
 
     def _record(self, channel: Channel) -> None:
         progress, leg, now = channel.progress, channel.progress.leg, self._world.loop.time()
-        doing = [str(progress.index or ""), progress.active]
+        doing = [progress.index_said, progress.active]
         status = progress.status or "abandoned"
         if progress.active:
             doing.append(channel.milliseconds(leg.began))

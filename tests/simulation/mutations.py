@@ -245,9 +245,11 @@ def guard_not_looked_at() -> AbstractContextManager[Any]:
 def everything_at_once() -> AbstractContextManager[Any]:
     """Every plan is handed over as one that begins with the ringing of one phone."""
     once = handover._place
-    return patch.object(
-        handover, "_place", lambda held, decided: handover.RING_AT_ONCE + once(held, decided).removeprefix("*")
-    )
+
+    def place(held: tuple[int, str], decided: deciding.Decided) -> str:
+        return once(held, msgspec.structs.replace(decided, at_once=decided.at_once or "30"))
+
+    return patch.object(handover, "_place", place)
 
 
 def ends_on_the_socket_ignored() -> AbstractContextManager[Any]:

@@ -136,7 +136,8 @@ class Service:
         """Give a waiting call its plan, as the service does."""
         value = msgspec.json.encode({"variable": "CK_HANDOVER_005", "value": f"{tag}!{plan}"})
         await self.rest("POST", "/asterisk/variable", value)
-        await self.go_on(f"?context=comunik-execute&extension={'*' if at_once else ''}005{TAG}1&priority=1")
+        place = f"*005{TAG}t1.9:^60" if at_once else f"005{TAG}1"
+        await self.go_on(f"?context=comunik-execute&extension={place}&priority=1")
 
     async def go_on(self, where: str = "") -> None:
         await self.rest("POST", f"/channels/{self.channel}/continue{where}")
