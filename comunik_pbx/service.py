@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from comunik_pbx import needed
 from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.errors import ApplicationReplaced, AsteriskError, AsteriskExchanged
+from comunik_pbx.call_rows import CallRows, forwarded_today
 from comunik_pbx.calls.agi_entry import AgiEntry
 from comunik_pbx.calls.call_ends import record_end, reported, tell_ends
 from comunik_pbx.calls.deciding import Decisions
@@ -45,7 +46,7 @@ from comunik_pbx.logs import write_logs
 from comunik_pbx.metrics import Figures
 from comunik_pbx.metrics import serve as serve_metrics
 from comunik_pbx.readiness import notify, watchdog_seconds
-from comunik_pbx.store import CallRow, NewTarget, Store, StoreError, StoreReplaced
+from comunik_pbx.store import NewTarget, Store, StoreError, StoreReplaced
 from comunik_pbx.store.rows import Service as ServiceRow
 from comunik_pbx.store.rows import process_mark
 from comunik_pbx.watchdog import Watchdog, still_turning
@@ -169,6 +170,7 @@ class Service:
         self._ends_missed = asyncio.Event()
         self._just_connected = False
         self._announced = asyncio.Event()
+        self._rows = CallRows()
         self._writer = RecordWriter(self._write)
         self._records = Records(self._writer, lambda: self._snapshot)
         self._rings = ExactRings(ari, self._records.lives, gives_up=gives_up) if ari else None
@@ -450,7 +452,7 @@ class Service:
         )
 
     async def _write(self, records: list[CallRecord]) -> None:
-        await self._store.put_calls([call_row(record) for record in records])
+        await self._store.put_calls([self._rows.of(record) for record in records])
         self._kept_ends.stored(records)
 
     def _ended(self, report: str) -> None:
@@ -511,35 +513,3 @@ def _only_by_restart(running: Config, wanted: Config) -> Iterator[str]:
     for field in fields(running.portal):
         if getattr(running.portal, field.name) != getattr(wanted.portal, field.name):
             yield f"portal.{field.name}"
-
-
-def call_row(record: CallRecord) -> CallRow:
-    """A call record as the store keeps it."""
-    return CallRow(
-        id=record.id,
-        started_at=record.started_at,
-        ended_at=record.ended_at,
-        caller=str(record.call.caller),
-        called=record.call.called,
-        extension=record.extension,
-        origin=record.call.caller.origin.value,
-        decided=record.decided.value,
-        plan=record.plan_json(),
-        trace=record.trace_json(),
-        outcome=record.outcomes_json(),
-        status=record.status,
-        cause=record.cause,
-    )
-
-
-def forwarded_today(rows: Iterable[CallRow]) -> dict[str, int]:
-    """How many calls each extension forwarded to outside, in these records."""
-    counts: dict[str, int] = {}
-    for row in rows:
-        done = {outcome["index"] for outcome in row.outcome if outcome["status"] != "SKIPPED"}
-        forwarders = {
-            step["diverting"] for index, step in enumerate(row.plan, 1) if step["kind"] == "forward" and index in done
-        }
-        for extension in forwarders:
-            counts[extension] = counts.get(extension, 0) + 1
-    return counts

@@ -173,8 +173,10 @@ TOLD = 0.2  # … and after one was seen: the next writer's first bytes may have
 DOZE = 1.0  # seconds between looks when nobody writes: inotify is trusted, but not blindly
 
 
-async def commits(path: Path) -> AsyncGenerator[None, None]:
+async def commits(path: Path, counter: str = "") -> AsyncGenerator[None, None]:
     """Yield at once, then whenever any connection of any process has committed, within about 25 ms.
+
+    With `counter` only if that one of `changes` is another than before, or is not there.
 
     inotify tells of the write to the file or its WAL, `PRAGMA data_version` of the commit, which comes later
     (by the sync to the disk). Both on the event loop: the pragma takes 5 µs and waits for nothing. Polling
@@ -187,18 +189,23 @@ async def commits(path: Path) -> AsyncGenerator[None, None]:
         writes = _writes_beside(path)
         loop = asyncio.get_running_loop()
         seen, awake_until, inode = -1, 0.0, _inode(path)
+        told: int | None = None
         while True:
             if _inode(path) != inode:
                 raise StoreReplaced(f"The store {path} was removed or replaced while in use: restart the service.")
             if (version := _data_version(connection, seen)) != seen:
                 seen = version
                 awake_until = min(awake_until, loop.time() + TOLD)
-                yield
+                count = _count(connection, counter) if counter else None
+                if count is None or count != told:
+                    told = count
+                    yield
             try:
                 if writes is None:
                     await asyncio.sleep(TICK)
                 else:
-                    await asyncio.wait_for(writes.get(), TICK if loop.time() < awake_until else DOZE)
+                    async with asyncio.timeout(TICK if loop.time() < awake_until else DOZE):
+                        await writes.get()
                     awake_until = loop.time() + AWAKE
                     await asyncio.sleep(TICK / 4)  # more events of this write, and its commit
                     while writes.sync_get() is not None:
@@ -226,6 +233,17 @@ def _inode(path: Path) -> int | None:
         return path.stat().st_ino
     except OSError:
         return None
+
+
+def _count(connection: sqlite3.Connection, counter: str) -> int | None:
+    """A counter, on the event loop: it takes some microseconds. None if it cannot be read now, or is not there."""
+    try:
+        found = connection.execute("SELECT count FROM changes WHERE what = ?", (counter,)).fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return None
+    return None if found is None else int(found[0])
 
 
 def _data_version(connection: sqlite3.Connection, seen: int) -> int:

@@ -180,14 +180,10 @@ class Store:
         Changes made while the consumer works are told in one more yield. Wrap it in `contextlib.aclosing` to
         end it early.
         """
-        told = None
         with translated(str(self.path)):
-            async with aclosing(commits(self.path)) as news:
+            async with aclosing(commits(self.path, "rules")) as news:
                 async for _ in news:
-                    count = await self._count("rules")
-                    if count is None or count != told:
-                        told = count
-                        yield
+                    yield
 
     # Call records
 

@@ -16,6 +16,7 @@ from comunik_pbx.asterisk.ari_events import Event, Unreadable, read_event
 from comunik_pbx.asterisk.ari_pipeline import Response, _Connection
 from comunik_pbx.asterisk.errors import AriError
 from comunik_pbx.asterisk.plan_encoding import decode
+from comunik_pbx.call_rows import call_row, forwarded_today
 from comunik_pbx.calls.call_ends import record_end, reported
 from comunik_pbx.calls.exact_rings import ExactRings, _Watched
 from comunik_pbx.calls.handover import EXECUTOR
@@ -25,7 +26,6 @@ from comunik_pbx.calls.ring_watch import RingWatch
 from comunik_pbx.calls.snapshot import Snapshot
 from comunik_pbx.forwarding.rules import Rules
 from comunik_pbx.forwarding.steps import End, Ring
-from comunik_pbx.service import call_row, forwarded_today
 from comunik_pbx.store.rows import UNREADABLE, checked
 from tests.forwarding.company import any_rules, directory
 from tests.fuzz.mutations import ARI_EVENTS, ARI_HTTP, FUZZ, cuts, hostile, pieces, spoiled, spoiled_json
