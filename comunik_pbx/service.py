@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import fields
@@ -60,6 +61,9 @@ _EXPECTED = (ConfigError, StoreError, AsteriskError)
 
 FORGET_SECONDS = 6 * 3600.0
 """How often old call records are deleted."""
+
+MISSED_SECONDS = 60.0
+"""How often it is looked for calls of which nobody has told the end; besides after each connection."""
 
 RETRY_SECONDS = 5.0
 """How often what the store would not do, or Asterisk not tell, is tried again."""
@@ -169,6 +173,7 @@ class Service:
         self._told_targets: set[NewTarget] = set()
         self._ends_missed = asyncio.Event()
         self._just_connected = False
+        self._missed_at = -MISSED_SECONDS  # monotonic
         self._announced = asyncio.Event()
         self._rows = CallRows()
         self._writer = RecordWriter(self._write)
@@ -179,7 +184,7 @@ class Service:
         self._kept_ends = KeptEnds(
             ami,
             lambda headers: record_end(headers, self._records),
-            on_collected=self._ends_missed.set,
+            on_collected=self._collected,
             tells=None if ari is None else partial(tell_ends, ari),
         )
         self._interception = self._intercepting(ari) if ari else None
@@ -310,6 +315,7 @@ class Service:
         either: somebody wiped it.
         """
         said = False
+        self._missed_at = time.monotonic()
         while True:
             began = datetime.now(UTC)
             try:
@@ -458,6 +464,11 @@ class Service:
     def _ended(self, report: str) -> None:
         record_end(reported(report), self._records)
         self._kept_ends.told()
+
+    def _collected(self) -> None:
+        """Ends have been collected from AstDB, under load every two seconds: what is open now may have been missed."""
+        if self._just_connected or time.monotonic() - self._missed_at >= MISSED_SECONDS:
+            self._ends_missed.set()
 
     def _connected(self) -> None:
         """Calls may have ended unheard, and Asterisk may be another than before: what it keeps may be anything."""

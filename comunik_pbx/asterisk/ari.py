@@ -9,7 +9,7 @@ is served one at a time).
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import lru_cache
 from types import TracebackType
 from typing import Self, TypeVar
@@ -28,7 +28,7 @@ from comunik_pbx.asterisk.ari_events import (
     Event,
     read_event,
 )
-from comunik_pbx.asterisk.ari_pipeline import Pipeline
+from comunik_pbx.asterisk.ari_pipeline import Pipeline, Response
 from comunik_pbx.asterisk.errors import (
     ApplicationReplaced,
     AriDisabled,
@@ -280,14 +280,35 @@ class AriClient:
         """
         try:
             responses = await self._pipeline.send(*(self._pipeline.request(*one) for one in operations))
-        except TimeoutError as error:
-            raise AriTimeout(f"{self.url} did not answer in {self._command_seconds:g} s") from error
         except OSError as error:
-            raise self._unreachable(error) from error
+            raise self._not_answered(error) from error
         for (method, path, _), response in zip(operations, responses, strict=True):
             if response.status >= 300:
                 raise self._refused(response.status, _said(response.body), f"{method} {path}")
         return [response.body for response in responses]
+
+    def begin(self, method: str, path: str, told: Callable[[AriError | None], None]) -> bool:
+        """One operation without a body, without a task that waits for it: `told` is called with its error, if any.
+
+        Cheaper than `pipeline`. False, and nothing is done, where no connection stands that it could go by at once.
+        """
+
+        def answered(answer: Response | Exception) -> None:
+            if not isinstance(answer, Response):
+                error = self._not_answered(answer)
+                error.__cause__ = answer
+                told(error)
+            elif answer.status >= 300:
+                told(self._refused(answer.status, _said(answer.body), f"{method} {path}"))
+            else:
+                told(None)
+
+        return self._pipeline.begin(self._pipeline.request(method, path), answered)
+
+    def _not_answered(self, error: Exception) -> AriError:
+        if isinstance(error, TimeoutError):
+            return AriTimeout(f"{self.url} did not answer in {self._command_seconds:g} s")
+        return self._unreachable(error)
 
     def _refused(self, status: int, said: str, operation: str) -> AriError:
         """One place that names HTTP statuses (ARI's are listed with each operation in rest-api/api-docs)."""
@@ -482,8 +503,21 @@ class _Channels:
         self, channel_id: str, *, context: str = "", extension: str = "", priority: int | None = None
     ) -> None:
         """POST /channels/{channelId}/continue: leave Stasis into the dialplan; nothing given: the next priority."""
-        where = f"?context={context}&extension={_quoted(extension)}&priority={priority}" if priority is not None else ""
+        where = _place(context, extension, priority) if priority is not None else ""
         await self._client.pipeline(("POST", f"/channels/{quote(channel_id, safe='')}/continue{where}", b""))
+
+    def begin_continue(
+        self,
+        channel_id: str,
+        told: Callable[[AriError | None], None],
+        *,
+        context: str,
+        extension: str,
+        priority: int,
+    ) -> bool:
+        """POST /channels/{channelId}/continue as `AriClient.begin` does it."""
+        path = f"/channels/{quote(channel_id, safe='')}/continue{_place(context, extension, priority)}"
+        return self._client.begin("POST", path, told)
 
     async def continue_with(
         self, channel_id: str, variable: str, value: str, *, context: str, extension: str, priority: int
@@ -493,15 +527,18 @@ class _Channels:
         The variable is a global one: POST /channels/{channelId}/variable would run in the channel's own thread and
         take from it, for the rest of the call, the functions that `live_dangerously=no` protects, such as `DB()`.
         """
-        where = f"context={context}&extension={_quoted(extension)}&priority={priority}"
         await self._client.pipeline(
             ("POST", "/asterisk/variable", _encode(_Variable(variable, value))),
-            ("POST", f"/channels/{quote(channel_id, safe='')}/continue?{where}", b""),
+            ("POST", f"/channels/{quote(channel_id, safe='')}/continue{_place(context, extension, priority)}", b""),
         )
 
     async def hangup(self, channel_id: str, *, reason: str = "normal") -> None:
         """DELETE /channels/{channelId}: reason normal, busy, congestion, no_answer …. It may be in any application."""
         await self._client.pipeline(("DELETE", f"/channels/{quote(channel_id, safe='')}?reason={reason}", b""))
+
+
+def _place(context: str, extension: str, priority: int) -> str:
+    return f"?context={context}&extension={_quoted(extension)}&priority={priority}"
 
 
 @lru_cache(maxsize=512)

@@ -7,6 +7,7 @@ else goes by aiohttp. Our commands may be said twice, so what a closing connecti
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from ssl import SSLContext
 from typing import cast
 
@@ -78,6 +79,17 @@ class Pipeline:
                 connection = await self._connection()  # Asterisk closed it just now: once more
                 return await connection.send(requests)
 
+    def begin(self, request: bytes, told: Callable[[Response | Exception], None]) -> bool:
+        """Send a request that no task waits for: `told` is called with the response, or with what `send` would raise.
+
+        False, and nothing is sent, if there is no connection it could go by at once.
+        """
+        connection = self._free()
+        if connection is None:
+            return False
+        connection.begin(request, told, self._seconds)
+        return True
+
     def close(self) -> None:
         """Close all connections; what is under way fails."""
         for connection in list(self._standing):
@@ -105,12 +117,26 @@ class Pipeline:
         return best
 
 
+class _Told:
+    """Waits for a response like a future, but tells at once: the event loop goes round once less."""
+
+    __slots__ = ("set_exception", "set_result", "until")
+
+    def __init__(self, told: Callable[[Response | Exception], None], until: float) -> None:
+        self.set_result = self.set_exception = told
+        self.until = until
+
+    def done(self) -> bool:
+        return False
+
+
 class _Connection(asyncio.Protocol):
     """One connection: responses come in the order of the requests."""
 
     def __init__(self, standing: dict["_Connection", None]) -> None:
-        self.waiting: deque[asyncio.Future[Response]] = deque()
+        self.waiting: deque[asyncio.Future[Response] | _Told] = deque()
         self.used = 0.0
+        self._overdue: asyncio.TimerHandle | None = None
         self._standing = standing
         self._read = b""
 
@@ -131,6 +157,21 @@ class _Connection(asyncio.Protocol):
             # No answer in time: this connection's order is lost to us, and others need not wait for it.
             self.abort(ConnectionAbortedError("Asterisk did not answer in time"))
             raise
+
+    def begin(self, request: bytes, told: Callable[[Response | Exception], None], seconds: float) -> None:
+        self.used = self._loop.time()
+        self.waiting.append(_Told(told, self.used + seconds))
+        if self._overdue is None:
+            self._overdue = self._loop.call_at(self.used + seconds, self._look_for_overdue)
+        self._transport.write(request)
+
+    def _look_for_overdue(self) -> None:
+        """One timer for all that was begun: most are answered in a millisecond."""
+        until = next((one.until for one in self.waiting if isinstance(one, _Told)), None)
+        if until is not None and until <= self._loop.time():
+            self.abort(TimeoutError("Asterisk did not answer in time"))
+            return
+        self._overdue = None if until is None else self._loop.call_at(until, self._look_for_overdue)
 
     def data_received(self, data: bytes) -> None:
         self._read += data
@@ -163,10 +204,13 @@ class _Connection(asyncio.Protocol):
 
     def _fail(self, error: Exception) -> None:
         self._standing.pop(self, None)
+        if self._overdue is not None:
+            self._overdue.cancel()
         while self.waiting:
             answer = self.waiting.popleft()
             if not answer.done():
                 answer.set_exception(error)
+            if isinstance(answer, asyncio.Future):
                 answer.exception()  # of several requests only the first one's failure is looked at
 
 

@@ -58,42 +58,48 @@ def encode(steps: tuple[Step, ...], *, watched: bool = False, received: str = ""
     for number, step in enumerate(steps, 1):
         if isinstance(step, Ring):
             rung[step.extension] = number
-        encoded.append("~".join(_fields(step, rung, watched, received)))
+        encoded.append(_fields(step, rung, watched, received))
     return "|".join(encoded)
 
 
-def _fields(step: Step, rung: dict[str, int], watched: bool, received: str) -> list[str]:
+def _fields(step: Step, rung: dict[str, int], watched: bool, received: str) -> str:
     match step:
         case Ring():
-            endpoints = "&".join([_checked(endpoint) for endpoint in step.endpoints])
-            head = [
-                "ring",
-                _checked(step.extension),
-                endpoints,
-                str(step.rings),
-                _seconds(step.seconds),
-                step.on_busy,
-            ]
-            late = _late(step.seconds, step.start_seconds, watched)
-            return [*head, *_diversion(step.diversion), _seconds(step.start_seconds), _seconds(late)]
+            return _ring(step, watched)
         case Forward():
-            head = ["forward", _checked(step.dial), _seconds(step.seconds), _seconds(step.progress_seconds)]
-            tail = [
-                _checked(step.to),
-                _checked(step.trunk),
-                step.caller_id,
-                _checked(_shown(step, received)),
-                _confirm(step.confirm),
-                "&".join([_earlier(diversion) for diversion in step.earlier]),
-            ]
-            if step.history:
-                tail.append(_checked(step.history))
-            return [*head, _flag(step.fallback), *_diversion(step.diversion), *tail]
+            return _forward(step, received)
         case Voicemail():
-            owner = rung.get(step.extension, 0)
-            return ["voicemail", _checked(step.mailbox), step.greeting, _checked(step.extension), str(owner)]
+            return _voicemail(step, rung.get(step.extension, 0))
         case End():
-            return ["end", str(step.cause)]
+            return f"end~{step.cause}"
+
+
+@lru_cache(maxsize=1024)
+def _ring(step: Ring, watched: bool) -> str:
+    endpoints = "&".join([_checked(endpoint) for endpoint in step.endpoints])
+    head = ["ring", _checked(step.extension), endpoints, str(step.rings), _seconds(step.seconds), step.on_busy]
+    late = _late(step.seconds, step.start_seconds, watched)
+    return "~".join([*head, *_diversion(step.diversion), _seconds(step.start_seconds), _seconds(late)])
+
+
+@lru_cache(maxsize=1024)
+def _voicemail(step: Voicemail, owner: int) -> str:
+    return "~".join(["voicemail", _checked(step.mailbox), step.greeting, _checked(step.extension), str(owner)])
+
+
+def _forward(step: Forward, received: str) -> str:
+    head = ["forward", _checked(step.dial), _seconds(step.seconds), _seconds(step.progress_seconds)]
+    tail = [
+        _checked(step.to),
+        _checked(step.trunk),
+        step.caller_id,
+        _checked(_shown(step, received)),
+        _confirm(step.confirm),
+        "&".join([_earlier(diversion) for diversion in step.earlier]),
+    ]
+    if step.history:
+        tail.append(_checked(step.history))
+    return "~".join([*head, _flag(step.fallback), *_diversion(step.diversion), *tail])
 
 
 def _late(seconds: float, start_seconds: float, watched: bool) -> float:

@@ -10,9 +10,10 @@ nobody: such a call asks once more.
 
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from comunik_pbx.asterisk.ari import AriClient
+from comunik_pbx.asterisk.errors import AriError
 from comunik_pbx.calls.deciding import Decided
 
 VARIABLE = "CK_HANDOVER_{:03}"
@@ -44,6 +45,17 @@ class Handover:
         """Asterisk may be another, or somebody has cleared its globals."""
         self._free.extend(variable for variable, _ in self._held.values())
         self._held.clear()
+
+    def begin(self, channel: str, decided: Decided, told: Callable[[AriError | None], None]) -> bool:
+        """As `give`, without a task, if Asterisk has the plan already and is connected: `told` gets the error, if any.
+
+        Else False, and nothing is done.
+        """
+        if (held := self._held.get(decided.encoded)) is None:
+            return False
+        self._held.move_to_end(decided.encoded)
+        place = _place(held, decided)
+        return self._ari.channels.begin_continue(channel, told, context=EXECUTOR, extension=place, priority=1)
 
     async def give(self, channel: str, decided: Decided) -> None:
         """Let a channel that waits in Stasis go on with its plan. Raises AriError, ChannelGone, ChannelNotInStasis."""

@@ -13,14 +13,15 @@ import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 import structlog
 
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.ari_events import Channel, Connected, Disconnected, StasisStart, Unreadable
-from comunik_pbx.asterisk.errors import AriError, ChannelGone, ChannelNotInStasis
-from comunik_pbx.calls.deciding import Decide, Decisions
+from comunik_pbx.asterisk.errors import AriError, AriUnreachable, ChannelGone, ChannelNotInStasis
+from comunik_pbx.calls.deciding import Decide, Decided, Decisions
 from comunik_pbx.calls.figures import DecisionFigures, Fallen
 from comunik_pbx.calls.handover import Handover
 from comunik_pbx.calls.queues import CallQueues
@@ -58,8 +59,18 @@ class _Entered(msgspec.Struct, frozen=True):
     at: float
 
 
+class _ToGive(msgspec.Struct, frozen=True):
+    """What was decided of a call is still to be handed over; None: it could not be decided."""
+
+    entered: _Entered
+    decided: Decided | None
+
+
 class Interception:
     """Decides the calls that enter one Stasis application.
+
+    Most calls are decided and answered where their event is read, without a task of their own: the plan is one that
+    Asterisk has, and a connection stands. All else, and what comes meanwhile of the same call, has a queue.
 
     At most `most_calls` are undecided at once. What comes beyond it is given back to the dialplan at once, which has a
     fallback plan for it; beyond `most_given_back` of those it is left to the dialplan's guard.
@@ -103,7 +114,10 @@ class Interception:
         self._handover = Handover(ari)
         self._clock = clock
         self.figures = DecisionFigures() if figures is None else figures
-        self._calls: CallQueues[_Entered] = CallQueues(self._entered, most_calls=most_calls)
+        self._most_calls = most_calls
+        self._calls: CallQueues[_Entered | _ToGive] = CallQueues(self._hand_over, most_calls=most_calls)
+        self._begun: set[str] = set()  # calls whose plan was sent without a task, until Asterisk has answered
+        self._all_answered: asyncio.Future[None] | None = None
         self._given_back: CallQueues[str] = CallQueues(self._give_back, most_calls=most_given_back, most_events=1)
         self._reconciling: CallQueues[_Reconcile] = CallQueues(self._reconcile, most_calls=1, most_events=1)
         self._seen_since: set[str] | None = None  # channels taken while the list of channels is fetched
@@ -158,18 +172,50 @@ class Interception:
             ends = time.monotonic() + grace_seconds
             await self._reconciling.drain(grace_seconds / 2)
             await self._given_back.drain(grace_seconds / 4)
-            if left := await self._calls.drain(max(0.0, ends - time.monotonic())):
+            if left := await self._drain(ends):
                 log.warning("decisions left to the dialplan's guard", calls=left)
 
     def _enter(self, channel: Channel, args: list[str]) -> None:
         if self._seen_since is not None:
             self._seen_since.add(channel.id)
-        if not self._calls.put(channel.id, _Entered(channel, args, time.monotonic())):
+        if not self._take(_Entered(channel, args, time.monotonic())):
             self._fell(Fallen.OVERLOAD)
             refused = self.figures.fallen[Fallen.OVERLOAD]
             if refused & (refused - 1) == 0:  # 1, 2, 4, 8 …: a flood must not flood the log too
                 log.error("too many calls at once: they go by their fallback plans", refused=refused)
             self._given_back.put(channel.id, channel.id)
+
+    def _take(self, entered: _Entered) -> bool:
+        """Decide a call, or keep it to be decided; False if too many are in hand."""
+        call = entered.channel.id
+        if self.undecided >= self._most_calls:
+            return False
+        if call in self._begun or call in self._calls:
+            return self._calls.put(call, entered)
+        decided = self._decide(entered)
+        if decided is not None and self._handover.begin(call, decided, partial(self._answered, entered, decided)):
+            self._begun.add(call)
+            return True
+        return self._calls.put(call, _ToGive(entered, decided))
+
+    def _answered(self, entered: _Entered, decided: Decided, error: AriError | None) -> None:
+        call = entered.channel.id
+        self._begun.discard(call)
+        if isinstance(error, AriUnreachable):  # Asterisk may have closed that connection just now: once more
+            self._calls.put(call, _ToGive(entered, decided))
+        elif error is not None:
+            self._not_given(call, error)
+        else:
+            self._given(entered, decided)
+        if self._all_answered is not None and not self._begun and not self._all_answered.done():
+            self._all_answered.set_result(None)
+
+    async def _drain(self, ends: float) -> int:
+        """Wait until no call is in hand, at most until then (monotonic seconds); how many are left."""
+        if self._begun:
+            self._all_answered = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._all_answered}, timeout=max(0.0, ends - time.monotonic()))
+        return len(self._begun) + await self._calls.drain(max(0.0, ends - time.monotonic()))
 
     def _fell(self, why: Fallen) -> None:
         """A call goes by its fallback plan, and nobody will tell us its end."""
@@ -179,7 +225,7 @@ class Interception:
     @property
     def undecided(self) -> int:
         """Calls in hand now."""
-        return len(self._calls)
+        return len(self._calls) + len(self._begun)
 
     async def _give_back(self, channel_id: str) -> None:
         try:
@@ -187,35 +233,51 @@ class Interception:
         except AriError as error:
             log.debug("a call could not be given back: left to the guard", call=channel_id, why=str(error))
 
-    async def _entered(self, event: _Entered) -> None:
-        channel_id = event.channel.id
-        if time.monotonic() - event.at > GUARD_SECONDS:
-            self._fell(Fallen.LATE)
-            return  # the guard has taken it
+    def _decide(self, entered: _Entered) -> Decided | None:
+        """What is to become of a call; None if that cannot be said."""
+        call = entered.channel.id
         try:
-            decided = self._decisions.decide(channel_id, event.args, event.channel.caller.number)
-            if decided.passes > 1:
-                self._on_missed()
+            decided = self._decisions.decide(call, entered.args, entered.channel.caller.number)
         except Exception:
-            log.exception("a call could not be decided: given back to the dialplan", call=channel_id, args=event.args)
-            decided = None
+            log.exception("a call could not be decided: given back to the dialplan", call=call, args=entered.args)
+            return None
+        if decided.passes > 1:
+            self._on_missed()
+        if decided.again:  # it may not have found the plan where we said
+            self._handover.forget()
+        return decided
+
+    async def _hand_over(self, event: _Entered | _ToGive) -> None:
+        if isinstance(event, _Entered):
+            if time.monotonic() - event.at > GUARD_SECONDS:
+                self._fell(Fallen.LATE)
+                return  # the guard has taken it
+            event = _ToGive(event, self._decide(event))
+        entered, decided = event.entered, event.decided
+        call = entered.channel.id
         try:
             if decided is None:
                 self._fell(Fallen.FAULT)
-                await self._ari.channels.continue_(channel_id)
+                await self._ari.channels.continue_(call)
                 return
-            if decided.again:  # it may not have found the plan where we said
-                self._handover.forget()
-            await self._handover.give(channel_id, decided)
-            if self._rings is not None:
-                self._rings(channel_id, decided.passes, decided.steps)
-            self.figures.took(time.monotonic() - event.at)
-        except (ChannelGone, ChannelNotInStasis) as normal:
-            self._fell(Fallen.LATE)
-            log.debug("the call did not wait for its decision", call=channel_id, why=str(normal))
+            await self._handover.give(call, decided)
         except AriError as error:
+            self._not_given(call, error)
+        else:
+            self._given(entered, decided)
+
+    def _given(self, entered: _Entered, decided: Decided) -> None:
+        if self._rings is not None:
+            self._rings(entered.channel.id, decided.passes, decided.steps)
+        self.figures.took(time.monotonic() - entered.at)
+
+    def _not_given(self, call: str, error: AriError) -> None:
+        if isinstance(error, ChannelGone | ChannelNotInStasis):  # normal
+            self._fell(Fallen.LATE)
+            log.debug("the call did not wait for its decision", call=call, why=str(error))
+        else:
             self._fell(Fallen.ASTERISK)
-            log.warning("a decision did not reach Asterisk: left to the guard", call=channel_id, why=str(error))
+            log.warning("a decision did not reach Asterisk: left to the guard", call=call, why=str(error))
 
     async def _reconcile(self, event: _Reconcile) -> None:
         """Events while we were away are lost: decide whoever waits in our application, close records of who is gone."""
@@ -238,6 +300,7 @@ class Interception:
                 waits
                 and channel.id not in seen
                 and channel.id not in self._calls
+                and channel.id not in self._begun
                 and channel.id not in self._given_back
             ):
                 self._enter(channel, args)

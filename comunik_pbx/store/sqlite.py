@@ -170,6 +170,7 @@ async def transaction(engine: AsyncEngine, path: Path, body: Callable[[AsyncConn
 TICK = 0.02  # seconds between looks at the version while somebody writes
 AWAKE = 1.0  # seconds after the last write in which a commit is expected
 TOLD = 0.2  # … and after one was seen: the next writer's first bytes may have been read together with its last
+TOLD_TICK = 0.04  # … in which it is looked for less often
 DOZE = 1.0  # seconds between looks when nobody writes: inotify is trusted, but not blindly
 
 
@@ -188,14 +189,14 @@ async def commits(path: Path, counter: str = "") -> AsyncGenerator[None, None]:
     try:
         writes = _writes_beside(path)
         loop = asyncio.get_running_loop()
-        seen, awake_until, inode = -1, 0.0, _inode(path)
+        seen, awake_until, inode, tick = -1, 0.0, _inode(path), TICK
         told: int | None = None
         while True:
             if _inode(path) != inode:
                 raise StoreReplaced(f"The store {path} was removed or replaced while in use: restart the service.")
             if (version := _data_version(connection, seen)) != seen:
                 seen = version
-                awake_until = min(awake_until, loop.time() + TOLD)
+                awake_until, tick = min(awake_until, loop.time() + TOLD), TOLD_TICK
                 count = _count(connection, counter) if counter else None
                 if count is None or count != told:
                     told = count
@@ -204,9 +205,9 @@ async def commits(path: Path, counter: str = "") -> AsyncGenerator[None, None]:
                 if writes is None:
                     await asyncio.sleep(TICK)
                 else:
-                    async with asyncio.timeout(TICK if loop.time() < awake_until else DOZE):
+                    async with asyncio.timeout(tick if loop.time() < awake_until else DOZE):
                         await writes.get()
-                    awake_until = loop.time() + AWAKE
+                    awake_until, tick = loop.time() + AWAKE, TICK
                     await asyncio.sleep(TICK / 4)  # more events of this write, and its commit
                     while writes.sync_get() is not None:
                         pass

@@ -44,17 +44,25 @@ class Pbx(FakeAri):
         return NOW + timedelta(milliseconds=self.ticks)
 
     @contextlib.asynccontextmanager
-    async def intercepted(self, **options: Any) -> AsyncIterator["asyncio.Task[None]"]:
+    async def intercepted(self, *, looked: bool = True, **options: Any) -> AsyncIterator["asyncio.Task[None]"]:
         async with self.client() as client:
             interception = Interception(client, lambda: self.snapshot, self.records, clock=self.clock, **options)
+            self.interception = interception
             running = asyncio.create_task(interception.run())
-            async with asyncio.timeout(5):
-                await self.opened.wait()
+            await (self.has_looked() if looked else self.opened.wait())
             try:
                 yield running
             finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
+
+    async def has_looked(self) -> None:
+        """Wait until the service is connected and has looked at what stands."""
+        async with asyncio.timeout(5):
+            await self.opened.wait()
+            while not self.interception.connected:  # noqa: ASYNC110  some turns of the event loop
+                await asyncio.sleep(0)
+            await self.interception._reconciling.drain(5)
 
     async def call(self, channel_id: str, called: str = "101", endpoint: str = "carrier", number: str = "") -> None:
         await self.emit(stasis_start(channel_id, "incoming", called, endpoint, "allowed", number=number))
@@ -81,6 +89,7 @@ class Pbx(FakeAri):
         closing = asyncio.create_task(self.sockets[-1].close())
         await self.opened.wait()
         await closing
+        await self.has_looked()
 
     async def until_continued(self, number: int) -> None:
         """Wait until so many channels have been told to go on."""
@@ -170,7 +179,10 @@ async def test_the_end_of_a_call_is_told(pbx: Pbx) -> None:
 
 async def test_whoever_may_have_missed_an_end_looks_for_it(pbx: Pbx) -> None:
     happened: list[str] = []
-    told = {"on_missed": lambda: happened.append("again"), "on_connected": lambda: happened.append("connected")}
+    told: dict[str, Any] = {
+        "on_missed": lambda: happened.append("again"),
+        "on_connected": lambda: happened.append("connected"),
+    }
     async with pbx.intercepted(**told):
         await pbx.call("7.1")
         await pbx.until_continued(1)
@@ -278,7 +290,7 @@ async def test_calls_are_decided_again_after_a_restart_of_asterisk(pbx: Pbx) -> 
 
 async def test_a_call_that_comes_while_the_channels_are_listed_is_decided_once(pbx: Pbx) -> None:
     pbx.channels = [channel("7.1", "comunik-pbx,incoming,101,carrier,allowed")]
-    async with pbx.intercepted():
+    async with pbx.intercepted(looked=False):
         await pbx.call("7.1")
         await pbx.until_continued(1)
         await pbx.call("7.2")
