@@ -29,6 +29,9 @@ FASTAGI = "fastagi.conf"
 _STASIS = re.compile(r"(?<=,)Stasis\(comunik-pbx,.*\)$", re.MULTILINE)
 """The priority of incoming.conf that FastAGI stands in for."""
 
+_SHORT_CUT = re.compile(r"(?<=^exten => _\[\+0-9\]!,1,)GotoIf\(.*?(?=^ same => n\(ask\),)", re.MULTILINE | re.DOTALL)
+"""What most calls take on their way to Stasis(); on that to AGI() each goes the long way, which serves all."""
+
 _TELLS = re.compile(r" same => n,TryExec\(Stasis\(.*\n")
 """The priority of record.conf that tells the end of a call by ARI."""
 
@@ -65,6 +68,7 @@ def _adapted(source: Path, config: "Config") -> str:
         if config.agi.listen:
             entry = source.with_name(FASTAGI).read_text(encoding="utf-8")
             entry = entry.replace("agi://127.0.0.1:4573/", f"agi://{_asked_at(config.agi.listen)}/")
+            text = _SHORT_CUT.sub("Goto(unusual)\n", text, count=1)
             text = _STASIS.sub("Goto(comunik-agi,${CK_CALLED},1)", text) + "\n" + entry
     if source.name == "record.conf" and not config.asterisk.ari:
         text = _TELLS.sub("", text)  # nobody is told: it is collected from AstDB

@@ -198,7 +198,7 @@ Three things are left to do:
        #include "comunik/*.conf"
    and point the contexts your calls come in by at it, for example:
        [from-carrier]
-       exten => _X.,1,Goto(comunik-incoming,${{EXTEN}},1)
+       include => comunik-incoming
 
 2. Access to Asterisk.{_link(directory / "asterisk", "comunik-pbx")}
    In manager.conf:  enabled = yes under [general], and #include "comunik-pbx/manager.conf"{of_ari}
