@@ -208,8 +208,9 @@ class _Connection(asyncio.Protocol):
             self._overdue.cancel()
         while self.waiting:
             answer = self.waiting.popleft()
-            if not answer.done():
-                answer.set_exception(error)
+            if answer.done():
+                continue
+            answer.set_exception(error)
             if isinstance(answer, asyncio.Future):
                 answer.exception()  # of several requests only the first one's failure is looked at
 

@@ -41,6 +41,9 @@ MOST_CALLS = 100
 MOST_GIVEN_BACK = 1000
 """Calls beyond them being given back to the dialplan at once."""
 
+OTHERS_SECONDS = 3.0
+"""How long a service that was replaced may still set variables that this one has set too."""
+
 RECONCILE_AGAIN_SECONDS = 5.0
 """When Asterisk's channels are listed again if they could not be."""
 
@@ -118,6 +121,8 @@ class Interception:
         self._calls: CallQueues[_Entered | _ToGive] = CallQueues(self._hand_over, most_calls=most_calls)
         self._begun: set[str] = set()  # calls whose plan was sent without a task, until Asterisk has answered
         self._all_answered: asyncio.Future[None] | None = None
+        self._over = False
+        self._forgetting: asyncio.TimerHandle | None = None
         self._given_back: CallQueues[str] = CallQueues(self._give_back, most_calls=most_given_back, most_events=1)
         self._reconciling: CallQueues[_Reconcile] = CallQueues(self._reconcile, most_calls=1, most_events=1)
         self._seen_since: set[str] | None = None  # channels taken while the list of channels is fetched
@@ -151,7 +156,7 @@ class Interception:
                             self._enter(event.channel, event.args)
                         case Connected():
                             self.connected, self.tried_at, self._told = True, time.monotonic(), ""
-                            self._handover.forget()
+                            self._forget_plans()
                             self._connected_once.set()
                             log.info("connected to ARI", url=self._ari.url, app=self._ari.app)
                             self.reconcile()
@@ -172,8 +177,19 @@ class Interception:
             ends = time.monotonic() + grace_seconds
             await self._reconciling.drain(grace_seconds / 2)
             await self._given_back.drain(grace_seconds / 4)
-            if left := await self._drain(ends):
+            left = await self._drain(ends)
+            self._over = True
+            if self._forgetting is not None:
+                self._forgetting.cancel()
+            if left:
                 log.warning("decisions left to the dialplan's guard", calls=left)
+
+    def _forget_plans(self) -> None:
+        """Asterisk may be another; and a service before this one may still hand over what it has in hand."""
+        self._handover.forget()
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        self._forgetting = asyncio.get_running_loop().call_later(OTHERS_SECONDS, self._handover.forget)
 
     def _enter(self, channel: Channel, args: list[str]) -> None:
         if self._seen_since is not None:
@@ -201,7 +217,9 @@ class Interception:
     def _answered(self, entered: _Entered, decided: Decided, error: AriError | None) -> None:
         call = entered.channel.id
         self._begun.discard(call)
-        if isinstance(error, AriUnreachable):  # Asterisk may have closed that connection just now: once more
+        if (
+            isinstance(error, AriUnreachable) and not self._over
+        ):  # Asterisk may have closed that connection just now: once more
             self._calls.put(call, _ToGive(entered, decided))
         elif error is not None:
             self._not_given(call, error)
@@ -281,7 +299,7 @@ class Interception:
 
     async def _reconcile(self, event: _Reconcile) -> None:
         """Events while we were away are lost: decide whoever waits in our application, close records of who is gone."""
-        seen: set[str] = set()
+        seen = {*self._begun, *self._calls}  # in hand now: the list may say that they still wait
         self._seen_since = seen
         began = self._clock()
         try:

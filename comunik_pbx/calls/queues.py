@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Generic, TypeVar
 
 import structlog
@@ -27,6 +27,9 @@ class CallQueues(Generic[E]):
 
     def __contains__(self, call: str) -> bool:
         return call in self._waiting
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._waiting)
 
     def __len__(self) -> int:
         return len(self._waiting)

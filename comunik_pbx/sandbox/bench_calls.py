@@ -1,10 +1,11 @@
 """Bursts of real calls for the benchmark: what they cost, how long they took to get through, how many were lost.
 
-SIPp calls as the carrier, and answers as the phones or as the carrier's far end. Every call of a burst has its own
-caller's number, by which the INVITE that came in and the INVITE that went out are matched.
+SIPp calls as the carrier, and answers as the phones or as the carrier's far end. Every call has a caller's number of
+its own, by which the INVITE that came in and the INVITE that went out are matched; nobody has called from it before.
 """
 
 import asyncio
+import itertools
 import os
 import tempfile
 from collections.abc import Iterable
@@ -37,6 +38,8 @@ exten => 7999,1,Dial(PJSIP/{MOBILE}@carrier,60)
 RING_SECONDS = 0.1
 SETTLE_SECONDS = 1.0
 """After the last call: hangup handlers, and the batch of call records."""
+
+_CALLERS = itertools.cycle(range(40_000_000, 50_000_000))
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -110,7 +113,7 @@ async def burst(
         with tempfile.NamedTemporaryFile("w", prefix="calls-", suffix=".csv") as fields:
             fields.write("SEQUENTIAL\n")
             for number in range(calls):
-                fields.write(f"+331{40000000 + number};{variant.numbers[number % len(variant.numbers)]}\n")
+                fields.write(f"+331{next(_CALLERS)};{variant.numbers[number % len(variant.numbers)]}\n")
             fields.flush()
             before = _cpu(sandbox)
             async with sipp.caller(
