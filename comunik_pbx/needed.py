@@ -45,7 +45,7 @@ ALWAYS = (
     Need(("func_dialplan",), "DIALPLAN_EXISTS()"),
     Need(("func_global",), "GLOBAL()"),
     Need(("func_hangupcause",), "HANGUPCAUSE(), HANGUPCAUSE_KEYS(), HangupCauseClear()"),
-    Need(("func_logic",), "IF(), IMPORT()"),
+    Need(("func_logic",), "IF(), IMPORT(), SET()"),
     Need(("func_pjsip_endpoint",), "PJSIP_ENDPOINT()"),
     Need(("func_strings",), "ARRAY(), FIELDQTY(), FILTER(), LEN(), POP(), REPLACE(), SHIFT(), STRFTIME()"),
     Need(("func_timeout",), "TIMEOUT()"),
