@@ -62,8 +62,9 @@ _EXPECTED = (ConfigError, StoreError, AsteriskError)
 FORGET_SECONDS = 6 * 3600.0
 """How often old call records are deleted."""
 
-MISSED_SECONDS = 60.0
-"""How often it is looked for calls of which nobody has told the end; besides after each connection."""
+MISSED_SECONDS = 50.0
+"""Calls of which nobody has told the end are looked for no more often, but after each connection. (Ends are collected
+every minute in any case.)"""
 
 RETRY_SECONDS = 5.0
 """How often what the store would not do, or Asterisk not tell, is tried again."""

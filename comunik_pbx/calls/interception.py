@@ -217,9 +217,8 @@ class Interception:
     def _answered(self, entered: _Entered, decided: Decided, error: AriError | None) -> None:
         call = entered.channel.id
         self._begun.discard(call)
-        if (
-            isinstance(error, AriUnreachable) and not self._over
-        ):  # Asterisk may have closed that connection just now: once more
+        if isinstance(error, AriUnreachable) and not self._over:
+            # Asterisk may have closed that connection just now: once more.
             self._calls.put(call, _ToGive(entered, decided))
         elif error is not None:
             self._not_given(call, error)
