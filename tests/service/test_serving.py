@@ -62,7 +62,7 @@ async def test_a_call_in_hand_is_decided_before_it_ends(asterisk: Sandbox, phone
         service.process.send_signal(signal.SIGSTOP)
         call = await customer.dial("+33170000101")
         async with asyncio.timeout(5):
-            while "comunik-incoming" not in await asterisk.console("core show channels concise"):
+            while "!Stasis!" not in await asterisk.console("core show channels concise"):
                 pass
         service.process.send_signal(signal.SIGTERM)
         service.process.send_signal(signal.SIGCONT)
