@@ -467,8 +467,11 @@ class Service:
         self._kept_ends.told()
 
     def _collected(self) -> None:
-        """Ends have been collected from AstDB, under load every two seconds: what is open now may have been missed."""
-        if self._just_connected or time.monotonic() - self._missed_at >= MISSED_SECONDS:
+        """Ends have been collected from AstDB, under load every two seconds: what is open now may have been missed.
+
+        By AMI alone nothing tells us of another Asterisk.
+        """
+        if self._ari is None or self._just_connected or time.monotonic() - self._missed_at >= MISSED_SECONDS:
             self._ends_missed.set()
 
     def _connected(self) -> None:

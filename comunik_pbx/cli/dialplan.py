@@ -32,7 +32,7 @@ _STASIS = re.compile(r"(?<=,)Stasis\(comunik-pbx,.*\)$", re.MULTILINE)
 _SHORT_CUT = re.compile(r"(?<=^exten => _\[\+0-9\]!,1,)GotoIf\(.*?(?=^ same => n\(ask\),)", re.MULTILINE | re.DOTALL)
 """What most calls take on their way to Stasis(); on that to AGI() each goes the long way, which serves all."""
 
-_TELLS = re.compile(r" same => n,TryExec\(Stasis\(.*\n")
+_TELLS = re.compile(r" same => n\(tell\),TryExec\(Stasis\(.*\n")
 """The priority of record.conf that tells the end of a call by ARI."""
 
 
@@ -71,7 +71,7 @@ def _adapted(source: Path, config: "Config") -> str:
             text = _SHORT_CUT.sub("Goto(unusual)\n", text, count=1)
             text = _STASIS.sub("Goto(comunik-agi,${CK_CALLED},1)", text) + "\n" + entry
     if source.name == "record.conf" and not config.asterisk.ari:
-        text = _TELLS.sub("", text)  # nobody is told: it is collected from AstDB
+        text = _TELLS.sub("", text).replace(" same => n,Return()", " same => n(tell),Return()")  # it is collected
     return text
 
 
