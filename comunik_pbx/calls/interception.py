@@ -204,10 +204,10 @@ class Interception:
     def _take(self, entered: _Entered) -> bool:
         """Decide a call, or keep it to be decided; False if too many are in hand."""
         call = entered.channel.id
-        if self.undecided >= self._most_calls:
-            return False
         if call in self._begun or call in self._calls:
             return self._calls.put(call, entered)
+        if self.undecided >= self._most_calls:
+            return False
         decided = self._decide(entered)
         if decided is not None and self._handover.begin(call, decided, partial(self._answered, entered, decided)):
             self._begun.add(call)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from yarl import URL
 
-from comunik_pbx.asterisk.ari_pipeline import NotHttp, Pipeline
+from comunik_pbx.asterisk.ari_pipeline import NotHttp, Pipeline, Response
 
 OK = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -141,4 +141,34 @@ async def test_a_connection_idle_for_too_long_is_not_used_again() -> None:
             await asyncio.sleep(wait)
             await pipeline.send(pipeline.request("POST", "/x"))
         assert len(connections) == 2
+        pipeline.close()
+
+
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        pytest.param("answers", Response, id="answered"),
+        pytest.param("closes", ConnectionError, id="the connection is lost"),
+        pytest.param("is silent", TimeoutError, id="no answer in time"),
+    ],
+)
+async def test_what_nobody_waits_for_is_told_how_it_went(then: str, told: type) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await head(reader)
+        writer.write(OK)
+        await head(reader)
+        if then == "answers":
+            writer.write(OK)
+        if then != "closes":
+            await head(reader)
+
+    server, url = await serving(serve)
+    async with server:
+        pipeline = Pipeline(url, {}, seconds=0.2)
+        said: asyncio.Future[Response | Exception] = asyncio.get_running_loop().create_future()
+        assert not pipeline.begin(pipeline.request("POST", "/1"), said.set_result), "no connection stands yet"
+        await pipeline.send(pipeline.request("POST", "/1"))
+        assert pipeline.begin(pipeline.request("POST", "/2"), said.set_result)
+        async with asyncio.timeout(2):
+            assert isinstance(await said, told)
         pipeline.close()

@@ -1,13 +1,14 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from comunik_pbx.asterisk.errors import ApplicationReplaced
+from comunik_pbx.asterisk.ari import _Channels
+from comunik_pbx.asterisk.errors import ApplicationReplaced, AriError, AriTimeout, AriUnreachable, ChannelGone
 from comunik_pbx.asterisk.plan_encoding import decode, encode
 from comunik_pbx.calls.interception import Interception
 from comunik_pbx.calls.records import Records
@@ -382,3 +383,29 @@ async def test_a_new_connection_may_lead_to_an_asterisk_that_has_no_plan(pbx: Pb
         await pbx.call("7.2")
         await pbx.until_continued(2)
     assert [path for _, path, _ in pbx.about_channels()].count("asterisk/variable") == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        pytest.param(AriUnreachable("the connection was closed"), True, id="Asterisk closed an idle connection"),
+        pytest.param(AriTimeout("no answer"), False, id="Asterisk hangs"),
+        pytest.param(ChannelGone("no channel"), False, id="the caller has hung up"),
+    ],
+)
+async def test_what_a_lost_connection_swallowed_is_handed_over_again(
+    pbx: Pbx, monkeypatch: pytest.MonkeyPatch, error: AriError, again: bool
+) -> None:
+    def lost(_: Any, channel: str, told: Callable[[AriError | None], None], **where: Any) -> bool:
+        asyncio.get_running_loop().call_soon(told, error)
+        return True
+
+    async with pbx.intercepted():
+        await pbx.call("7.1")
+        await pbx.until_continued(1)
+        monkeypatch.setattr(_Channels, "begin_continue", lost)
+        await pbx.call("7.2")
+        await pbx.call("7.3", called="999")  # of another plan, which goes by a task
+        await pbx.until_continued(3 if again else 2)
+    assert sorted(pbx.continued()) == (["7.1", "7.2", "7.3"] if again else ["7.1", "7.3"])
+    assert pbx.interception.undecided == 0
