@@ -510,7 +510,6 @@ RARE = {
     "early_media_not_looked_at",
     "kept_ends_collected_when_idle",
     "first_calls_outcome_believed",
-    "first_step_alone",
     "pass_not_compared",
     "plan_not_compared",
     "queue_members_not_told_apart",

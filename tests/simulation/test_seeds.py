@@ -58,4 +58,4 @@ def test_seeds_differ() -> None:
 
 @pytest.mark.parametrize("name", sorted(MUTATIONS.keys() - NOT_NOTICED.keys() - RARE))
 def test_faults_in_the_product_are_noticed(name: str) -> None:
-    assert noticed(MUTATIONS[name], range(1, 101))
+    assert noticed(MUTATIONS[name], range(1, 201))
