@@ -88,12 +88,19 @@ def _voicemail(step: Voicemail, owner: int) -> str:
 
 
 def _forward(step: Forward, received: str) -> str:
+    shown = _shown(step, received)
+    return _shown_forward(step if shown == step.shown else msgspec.structs.replace(step, shown=shown))
+
+
+@lru_cache(maxsize=1024)
+def _shown_forward(step: Forward) -> str:
+    """A forward that shows what it says: for most callers it is the same one."""
     head = ["forward", _checked(step.dial), _seconds(step.seconds), _seconds(step.progress_seconds)]
     tail = [
         _checked(step.to),
         _checked(step.trunk),
         step.caller_id,
-        _checked(_shown(step, received)),
+        _checked(step.shown or ""),
         _confirm(step.confirm),
         "&".join([_earlier(diversion) for diversion in step.earlier]),
     ]

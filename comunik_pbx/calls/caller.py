@@ -1,10 +1,7 @@
 """Who calls, from what Asterisk says of the calling channel."""
 
-from functools import lru_cache
-
 from comunik_pbx.forwarding.call import Caller
 from comunik_pbx.forwarding.directory import Directory
-from comunik_pbx.forwarding.numbers import NumberPolicy
 
 
 def caller(directory: Directory, endpoint: str, number: str, presentation: str) -> Caller:
@@ -15,11 +12,6 @@ def caller(directory: Directory, endpoint: str, number: str, presentation: str) 
     """
     return Caller(
         extension=directory.by_endpoint.get(endpoint),
-        number=_e164(directory.numbers, number) or number if number else None,
+        number=directory.numbers.e164(number) or number if number else None,
         withheld=presentation.startswith("prohib") or presentation == "unavailable",
     )
-
-
-@lru_cache(maxsize=4096)
-def _e164(numbers: NumberPolicy, number: str) -> str | None:
-    return numbers.e164(number)

@@ -1,9 +1,11 @@
 """Numbers as people write them, and those that calls may not be forwarded to."""
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comunik_pbx.forwarding import numbers
 from comunik_pbx.forwarding.numbers import NumberFormat, NumberPolicy
 from comunik_pbx.forwarding.refusals import RefusalCode
 
@@ -65,6 +67,41 @@ def test_each_trunk_gets_the_number_as_it_wants_it() -> None:
     assert FRANCE.formatted("+33612345678", NumberFormat.NATIONAL) == "0612345678"
     assert FRANCE.formatted("+3225551212", NumberFormat.NATIONAL) == "003225551212"
     assert FRANCE.formatted("+33612345678", NumberFormat.INTERNATIONAL_00) == "0033612345678"
+
+
+CODES = [str(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE]
+
+
+@given(st.sampled_from([*CODES, "0", "21", "999"]), st.text("0123456789", max_size=16))
+def test_what_is_in_e164_already_is_what_phonenumbers_makes_of_it(code: str, rest: str) -> None:
+    """Most callers' numbers are not parsed: those are told from others by their country's lengths and prefix."""
+    assert FRANCE.e164(f"+{code}{rest}") == parsed_e164(f"+{code}{rest}")
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_numbers_of_every_country(region: str) -> None:
+    for kind in phonenumbers.PhoneNumberType.values():
+        if (example := phonenumbers.example_number_for_type(region, kind)) is not None:
+            number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+            assert FRANCE.e164(number) == parsed_e164(number)
+            assert FRANCE.e164(f"{number[:3]}0{number[3:]}") == parsed_e164(f"{number[:3]}0{number[3:]}")
+
+
+@pytest.mark.parametrize(
+    ("number", "known"),
+    [("+33612345678", True), ("+330612345678", False), ("+3361234567", False), ("+541143219876", False), ("+", False)],
+)
+def test_a_callers_number_is_seldom_parsed(number: str, known: bool) -> None:
+    assert numbers._is_e164(number) is known
+
+
+def parsed_e164(number: str) -> str | None:
+    try:
+        parsed = phonenumbers.parse(number, "FR")
+    except phonenumbers.NumberParseException:
+        return None
+    e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    return e164 if phonenumbers.is_possible_number(parsed) else None
 
 
 @given(st.text(max_size=40))

@@ -38,6 +38,26 @@ async def test_the_mobile_sends_the_call_back(company: Company, phones: Phones) 
     assert (came_back.trace[0]["rule"], came_back.trace[0]["why"]) == ("always", "loop")
 
 
+async def test_a_phone_rings_before_several_diversions_in_one_header_are_read(company: Company, phones: Phones) -> None:
+    """Asterisk takes no note of such a header, so that nobody knows of it until the call is about to go out again."""
+    alice = await phones.register("101")
+    carrier = await phones.carrier()
+    mobile = carrier.number(MOBILE)
+    await company.forwards("101", "external", MOBILE, rings=1)
+    both = f"<sip:{MOBILE}@mobile.example>;reason=unconditional, <sip:{DID}@office.example>;reason=no-answer"
+    call = await carrier.number(CUSTOMER).dial(DID, headers={"Diversion": both})
+    await alice.rings()
+    await call.answered()
+    await call.hears_speech()  # the mailbox
+    assert mobile.rang == 0
+    await call.hangup()
+    record = await company.record()
+    assert told(record) == (
+        "external live: ring 101 NOANSWER/19, forward carrier SKIPPED/0, forward backup SKIPPED/0, "
+        "voicemail 101@default VOICEMAIL/16 -> voicemail"
+    )
+
+
 async def test_without_diversion_our_own_number_as_the_caller_tells(company: Company, phones: Phones) -> None:
     alice = await phones.register("101")
     carrier = await phones.carrier()

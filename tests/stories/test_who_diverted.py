@@ -60,6 +60,19 @@ async def test_those_a_call_came_with_are_handed_on(company: Company, phones: Ph
         await on_mobile.ended()
 
 
+async def test_several_in_one_header_are_handed_on_after_a_phone_has_rung(company: Company, phones: Phones) -> None:
+    alice = await phones.register("101")
+    carrier = await phones.carrier()
+    await company.forwards("101", "external", MOBILE, rings=1)
+    theirs = "<sip:+4315555@other.example>;reason=user-busy,<sip:+4316666@other.example>;reason=unconditional"
+    call = await carrier.number(CUSTOMER).dial(DID, headers={"Diversion": theirs})
+    await alice.rings()
+    on_mobile = await carrier.number(MOBILE).rings()
+    assert on_mobile.invite.all("Diversion") == [f"<sip:+33170000101{AT};reason=no-answer", theirs]
+    await talk_and_part(call, on_mobile)
+    assert alice.rang == 1
+
+
 async def test_a_name_from_before_is_not_put_to_our_number(company: Company, phones: Phones) -> None:
     bruno = await phones.register("102")
     customer = (await phones.carrier()).number(CUSTOMER)
