@@ -24,8 +24,8 @@ Decide = Callable[[Call, Directory, Rules, datetime, Mapping[str, Usage]], Plan]
 class Decided(msgspec.Struct, frozen=True):
     """What was decided, of which pass of the channel, and the plan as the dialplan reads it.
 
-    `again`: it had been decided before, and has not ended. `at_once`: the time of `Dial()`, if the plan begins with the
-    ringing of one phone that nobody diverted to, as most do; else empty.
+    `again`: it had been decided before, with all that is known now, and has not ended. `at_once`: the time of `Dial()`,
+    if the plan begins with the ringing of one phone that nobody diverted to, as most do; else empty.
     """
 
     passes: int

@@ -101,7 +101,10 @@ class Records:
         return len(self._open)
 
     def decided(self, channel: str, call: Call, plan: Plan, now: datetime, passes: int = 1) -> bool:
-        """A call was decided by the service, the `passes`th of this channel (UNIQUEID); whether again."""
+        """A call was decided by the service, the `passes`th of this channel (UNIQUEID).
+
+        Whether it had been already, though nothing more is known of who diverted it.
+        """
         record_id = _record_id(channel, passes)
         if record_id in self._ended:
             return False  # its end was told before its beginning
@@ -123,7 +126,7 @@ class Records:
             self.usage.begin(by, now)
             self.rounds.begin(call, now)
         self._sink.put(record)
-        return before is not None
+        return before is not None and before.call.diverted_by == call.diverted_by
 
     def lives(self, channel: str, passes: int) -> bool:
         """Whether a call that we decided has not ended, as far as we know."""

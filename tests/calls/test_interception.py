@@ -375,6 +375,19 @@ async def test_who_asks_again_is_handed_the_plan_again(pbx: Pbx) -> None:
     assert len({record.id for record in pbx.sink.all}) == 1
 
 
+async def test_who_asks_again_because_he_was_diverted_has_lost_no_plan(pbx: Pbx) -> None:
+    """His second plan is another one; the first is still where it was."""
+    async with pbx.intercepted():
+        await pbx.call("7.1")
+        await pbx.until_continued(1)
+        await pbx.emit(stasis_start("7.1", "incoming", "101", "carrier", "allowed", "1", "&+33170000999"))
+        await pbx.until_continued(2)
+        await pbx.call("7.2")
+        await pbx.until_continued(3)
+    assert [path for _, path, _ in pbx.about_channels()].count("asterisk/variable") == 2
+    assert pbx.handed_over("7.2") == pbx.handed_over("7.1")[:1]
+
+
 async def test_a_new_connection_may_lead_to_an_asterisk_that_has_no_plan(pbx: Pbx) -> None:
     async with pbx.intercepted():
         await pbx.call("7.1")
