@@ -72,7 +72,8 @@ class Decisions:
                     "the dialplan must say incoming,CALLED,ENDPOINT,PRESENTATION,PASS,DIVERTED,SEEN,SENT_BY and said "
                     f"{','.join(arguments)!r}"
                 )
-        snapshot, now = self._snapshot(), self._clock()
+        snapshot, now, nth = self._snapshot(), self._clock(), int(passes or 1)
+        self._records.asks(channel, nth, now)
         directory = snapshot.directory
         who = caller(directory, endpoint, number, presentation)
         call = Call(
@@ -85,7 +86,7 @@ class Decisions:
         )
         decision = self._decide(call, directory, snapshot.rules, now, self._records.usage.at(now))
         encoded = encode(decision.steps, watched=self._watched, received=number)
-        again = self._records.decided(channel, call, decision, now, nth := int(passes or 1))
+        again = self._records.decided(channel, call, decision, now, nth)
         return Decided(nth, decision.steps, encoded, again, self._at_once(decision.steps) if nth == 1 else "")
 
     def _at_once(self, steps: tuple[Step, ...]) -> str:

@@ -128,6 +128,12 @@ class Records:
         self._sink.put(record)
         return before is not None and before.call.diverted_by == call.diverted_by
 
+    def asks(self, channel: str, passes: int, now: datetime) -> None:
+        """A call asks what is to become of it, perhaps once more: its own forwards must not count against it then."""
+        if (before := self._open.get(record_id := _record_id(channel, passes))) is not None:
+            self._released(before, (), now)
+            self._open[record_id] = msgspec.structs.replace(before, steps=())
+
     def lives(self, channel: str, passes: int) -> bool:
         """Whether a call that we decided has not ended, as far as we know."""
         return _record_id(channel, passes) in self._open
