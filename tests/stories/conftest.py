@@ -11,9 +11,9 @@ from tests.stories.company import Company, company_of
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def company(sandbox: Sandbox) -> AsyncIterator[Company]:
-    """The sandbox company, at the beginning of each story without rules and phones; Asterisk must not complain meanwhile.
+    """The sandbox company, at the beginning of each story without rules and phones; Asterisk must not complain.
 
-    (A phone of the story before, on a busy machine, may not have got to taking its leave.)
+    (On a busy machine a phone of the story before may not have got to taking its leave.)
     """
     await sandbox.console("database deltree registrar")
     before = len(sandbox.asterisk.complaints())
