@@ -13,8 +13,9 @@ from tests.stories.company import Company, company_of
 async def company(sandbox: Sandbox) -> AsyncIterator[Company]:
     """The sandbox company, at the beginning of each story without rules and phones; Asterisk must not complain.
 
-    (On a busy machine a phone of the story before may not have got to taking its leave.)
+    (On a busy machine a phone of the story before may not have got to hanging up and taking its leave.)
     """
+    await sandbox.console("channel request hangup all")
     await sandbox.console("database deltree registrar")
     before = len(sandbox.asterisk.complaints())
     async with company_of(sandbox) as made:
