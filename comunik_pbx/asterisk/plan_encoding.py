@@ -88,8 +88,7 @@ def _voicemail(step: Voicemail, owner: int) -> str:
 
 
 def _forward(step: Forward, received: str) -> str:
-    shown = _shown(step, received)
-    return _shown_forward(step if shown == step.shown else msgspec.structs.replace(step, shown=shown))
+    return _shown_forward(msgspec.structs.replace(step, shown=_shown(step, received)))
 
 
 @lru_cache(maxsize=1024)

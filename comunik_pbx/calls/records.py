@@ -101,16 +101,15 @@ class Records:
         return len(self._open)
 
     def decided(self, channel: str, call: Call, plan: Plan, now: datetime, passes: int = 1) -> bool:
-        """A call was decided by the service, the `passes`th of this channel (UNIQUEID).
+        """A call that asked (`asks`) was decided by the service, the `passes`th of this channel (UNIQUEID).
 
         Whether it had been already, though nothing more is known of who diverted it.
         """
         record_id = _record_id(channel, passes)
         if record_id in self._ended:
             return False  # its end was told before its beginning
-        if (before := self._open.pop(record_id, None)) is not None:
-            self._released(before, (), now)
-        elif len(self._open) >= self._most_open:
+        before = self._open.pop(record_id, None)
+        if before is None and len(self._open) >= self._most_open:
             self._close_unknown(next(iter(self._open)), now)
         record = CallRecord(
             id=record_id,

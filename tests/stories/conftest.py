@@ -11,9 +11,10 @@ from tests.stories.company import Company, company_of
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def company(sandbox: Sandbox) -> AsyncIterator[Company]:
-    """The sandbox company, at the beginning of each story without rules and phones; Asterisk must not complain.
+    """The sandbox company, without rules, calls and phones at the beginning of each story.
 
-    (On a busy machine a phone of the story before may not have got to hanging up and taking its leave.)
+    (On a busy machine a phone of the one before may not have got to hanging up and leaving.) Asterisk must not complain
+    during the story.
     """
     await sandbox.console("channel request hangup all")
     await sandbox.console("database deltree registrar")
