@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import structlog
+import uvloop
 
 from comunik_pbx import config as configuration
 from comunik_pbx import needed
@@ -79,7 +80,7 @@ def run(path: Path) -> int:
     write_logs()
     faulthandler.enable()  # what a supervisor's watchdog kills (SIGABRT) says where it hung
     try:
-        asyncio.run(_serve(configuration.load(path)))
+        uvloop.run(_serve(configuration.load(path)))
     except Exception as problem:
         return _ended_by(problem)
     return 0

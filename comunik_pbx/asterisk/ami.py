@@ -60,7 +60,7 @@ class AmiClient:
         secret: str,
         *,
         action_seconds: float = 3.0,
-        linger_seconds: float = 0.05,
+        linger_seconds: float = 0.01,
     ) -> None:
         self.host, self.port, self.user = host, port, user
         self._secret = secret

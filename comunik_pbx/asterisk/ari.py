@@ -1,7 +1,7 @@
 """Asterisk's REST interface (ARI): a small typed client.
 
 It keeps the shape and the operation names of Asterisk's own ari-py: `client.channels.continue_(…)`,
-`client.applications.get(…)`, `client.events()`. Events come by websocket, commands go over a small pool of
+`client.applications.get(…)`. Events come by websocket, commands go over a small pool of
 kept-alive connections: a slow command then delays neither another one nor the pings (REST over the websocket
 is served one at a time).
 """
@@ -9,14 +9,16 @@ is served one at a time).
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+import ssl
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NoReturn, Self, TypeVar
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
+from websockets.exceptions import InvalidHandshake, InvalidStatus
 from yarl import URL
 
 from comunik_pbx.asterisk.ari_events import (
@@ -29,6 +31,7 @@ from comunik_pbx.asterisk.ari_events import (
     read_event,
 )
 from comunik_pbx.asterisk.ari_pipeline import Pipeline, Response
+from comunik_pbx.asterisk.ari_socket import EventSocket, open_socket
 from comunik_pbx.asterisk.errors import (
     ApplicationReplaced,
     AriDisabled,
@@ -185,62 +188,58 @@ class AriClient:
             await self.channels.continue_("comunik-pbx-is-there-such-a-channel")
         return version
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """The application's events, for ever: reconnects by itself, yielding Connected and Disconnected.
+    async def listen(self, told: Callable[[Event], None]) -> NoReturn:
+        """Tell the application's events, for ever: reconnects by itself, telling Connected and Disconnected.
 
-        On each connection the event filter is set again, for Asterisk may have forgotten it. Close the generator
-        (`contextlib.aclosing`) to close the socket; Stasis() then returns at once for new calls. Raises
-        ApplicationReplaced when another service takes the application's name.
+        On each connection the event filter is set again, for Asterisk may have forgotten it. When cancelled it closes
+        the socket; Stasis() then returns at once for new calls. Raises ApplicationReplaced when another service takes
+        the application's name, and what `told` raises.
         """
         clock = asyncio.get_running_loop().time
+
+        def read(message: bytes) -> None:
+            event = read_event(message)
+            if isinstance(event, ApplicationReplacedEvent):
+                raise ApplicationReplaced(
+                    f"another program connected to {self.url} as application {self.app!r}: "
+                    "run only one comunik-pbx service for each Asterisk"
+                )
+            if event is not None:
+                told(event)
+
         while True:
             opened: float | None = None
             try:
-                async with self._socket() as socket:
+                socket = await self._open_socket()
+                try:
                     await self.applications.filter_events(self.app, EVENTS_READ)
                     opened = clock()
-                    yield Connected()
-                    async for message in socket:
-                        if message.type is not aiohttp.WSMsgType.TEXT:
-                            break
-                        event = read_event(message.data)
-                        if isinstance(event, ApplicationReplacedEvent):
-                            raise ApplicationReplaced(
-                                f"another program connected to {self.url} as application {self.app!r}: "
-                                "run only one comunik-pbx service for each Asterisk"
-                            )
-                        if event is not None:
-                            yield event
-                error: AriError = AriUnreachable(_closed(self.url, socket))
+                    told(Connected())
+                    why = await socket.tell(read)
+                finally:
+                    await socket.close()
+                error: AriError = AriUnreachable(f"the event socket to {self.url} is lost: {why}")
             except ApplicationReplaced:
                 raise
             except AriError as reason:
                 error = reason
             delay = self._backoff.lost(0.0 if opened is None else clock() - opened)
-            yield Disconnected(error, delay)
+            told(Disconnected(error, delay))
             await asyncio.sleep(delay)
 
-    def _socket(self) -> "_EventSocket":
-        return _EventSocket(self)
-
-    async def _open_socket(self) -> aiohttp.ClientWebSocketResponse:
-        if self._session is None:
-            raise RuntimeError("use AriClient with `async with`")
+    async def _open_socket(self) -> EventSocket:
+        url = f"{self.url.replace('http', 'ws', 1)}/events?app={quote(self.app, safe='')}"
         try:
-            async with asyncio.timeout(self._command_seconds):
-                return await self._session.ws_connect(
-                    URL(f"{self.url}/events?app={quote(self.app, safe='')}", encoded=True),
-                    heartbeat=self._ping_seconds,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=0.5),
-                )
-        except aiohttp.WSServerHandshakeError as error:
-            raise self._refused(error.status, "", "GET /events") from error
+            return await open_socket(
+                url, self._headers, open_seconds=self._command_seconds, ping_seconds=self._ping_seconds
+            )
+        except InvalidStatus as error:
+            raise self._refused(error.response.status_code, "", "GET /events") from error
         except TimeoutError as error:
             raise AriTimeout(f"{self.url} does not answer: is Asterisk hung?") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise self._unreachable(error) from error
-        except AssertionError as error:  # aiohttp's, of a connection that is lost just after its 101
-            raise self._unreachable(ConnectionResetError("the connection was lost")) from error
+        except (InvalidHandshake, OSError) as error:
+            lost = isinstance(error.__cause__, EOFError)
+            raise self._unreachable(ConnectionResetError("the connection was lost") if lost else error) from error
 
     async def request(self, method: str, path: str, data: bytes | None = None) -> bytes:
         """One ARI operation, `path` under the URL and already quoted; the body of the answer.
@@ -332,16 +331,17 @@ class AriClient:
         return AriError(f"{operation}: HTTP {status} {said}".rstrip())
 
     def _unreachable(self, error: Exception) -> AriUnreachable:
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        certificate = getattr(error, "certificate_error", error)  # aiohttp's own has that of ssl in it
+        if isinstance(certificate, ssl.SSLCertVerificationError):
             return AriUnreachable(
-                f"the certificate of {self.url} is not good ({error.certificate_error}): let this machine trust it"
+                f"the certificate of {self.url} is not good ({certificate}): let this machine trust it"
                 " (SSL_CERT_FILE), or use http:// on 127.0.0.1"
             )
-        if isinstance(error, aiohttp.ClientConnectorSSLError):
+        if isinstance(error, aiohttp.ClientConnectorSSLError | ssl.SSLError):
             return AriUnreachable(
                 f"what answers at {self.url} does not speak TLS: write http://, or the port of tlsbindaddr"
             )
-        if isinstance(error, aiohttp.ClientResponseError):
+        if isinstance(error, aiohttp.ClientResponseError | InvalidHandshake):
             return AriUnreachable(
                 f"what answers at {self.url} does not speak HTTP: write bindport of http.conf in ari_url"
             )
@@ -349,20 +349,6 @@ class AriClient:
             f"no Asterisk at {self.url} ({network_reason(error)}): is it running, with enabled=yes in http.conf"
             " and that bindaddr and bindport?"
         )
-
-
-class _EventSocket:
-    """The websocket for as long as it is used; closed whatever happens."""
-
-    def __init__(self, client: AriClient) -> None:
-        self._client = client
-
-    async def __aenter__(self) -> aiohttp.ClientWebSocketResponse:
-        self._socket = await self._client._open_socket()
-        return self._socket
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._socket.close()
 
 
 class _Asterisk:
@@ -569,11 +555,3 @@ def _said(body: bytes) -> str:
     except msgspec.MsgspecError:
         return ""
     return refusal.message or refusal.error or ""
-
-
-def _closed(url: str, socket: aiohttp.ClientWebSocketResponse) -> str:
-    """Why the event socket ended; a clean close is a disconnect too (Asterisk closes so when it stops)."""
-    lost = socket.exception()
-    if lost is not None:
-        return f"the event socket to {url} is lost: {network_reason(lost)}"
-    return f"Asterisk closed the event socket to {url} (code {socket.close_code})"

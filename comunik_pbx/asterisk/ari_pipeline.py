@@ -8,6 +8,7 @@ else goes by aiohttp. Our commands may be said twice, so what a closing connecti
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from ssl import SSLContext
 from typing import cast
 
@@ -215,6 +216,7 @@ class _Connection(asyncio.Protocol):
                 answer.exception()  # of several requests only the first one's failure is looked at
 
 
+@lru_cache(maxsize=16)  # those of one second are the same, but for a body's length
 def _head(head: bytes) -> tuple[int, int]:
     """Status and length of the body. Raises NotHttp; Asterisk always gives Content-Length, 204 included."""
     first, *lines = head.split(b"\r\n")

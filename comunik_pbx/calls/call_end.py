@@ -44,7 +44,7 @@ class StepOutcome(msgspec.Struct, frozen=True):
 class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a call. `channel` is UNIQUEID, `passes` how often it has come (2 after a transfer).
 
-    `plan` is the CK_PLAN carried out, `cause` Q.850. `number` and `presentation` are the caller's as Asterisk has
+    `plan` is the one carried out, `cause` Q.850. `number` and `presentation` are the caller's as Asterisk has
     them; `endpoint` is the caller's PJSIP endpoint or empty. `decided` is None if the caller hung up before anything
     was decided. `ended_at` is aware, UTC; None if the dialplan does not say.
     """
@@ -78,6 +78,7 @@ def call_end(headers: Mapping[str, str]) -> CallEnd:
         how, last = _last(headers["now"].split("~"), ended or 0)
         outcomes += last
         status, cause = (status, cause) if status == "ended" else (how, NORMAL_CLEARING)
+    plan = headers.get("plan", "")
     return CallEnd(
         channel=call,
         passes=_number(headers.get("pass", "")) or 1,
@@ -85,8 +86,8 @@ def call_end(headers: Mapping[str, str]) -> CallEnd:
         endpoint=headers.get("endpoint", ""),
         number=headers.get("callernum", ""),
         presentation=headers.get("callerpres", ""),
-        decided=_DECIDED.get(headers.get("decided", "")),
-        plan=headers.get("plan", ""),
+        decided=_DECIDED.get(headers.get("decided") or (Decided.LIVE if plan else "")),
+        plan=plan,
         outcomes=outcomes,
         status=status or "ended",
         cause=cause,

@@ -79,7 +79,9 @@ class ExactRings:
 
     def begin(self, channel: str, passes: int, steps: tuple[Step, ...]) -> None:
         """A plan was handed over just now."""
-        early = any(isinstance(step, Ring) and not self._early.isdisjoint(step.endpoints) for step in steps)
+        early = bool(self._early) and any(
+            isinstance(step, Ring) and not self._early.isdisjoint(step.endpoints) for step in steps
+        )
         one = _Watched(channel, passes, RingWatch(steps, early=early, gives_up=self._gives_up))
         self._later(one, one.watch.begun())
 

@@ -9,7 +9,6 @@ left to the dialplan's guard: both take it to the fallback.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ import msgspec
 import structlog
 
 from comunik_pbx.asterisk.ari import AriClient
-from comunik_pbx.asterisk.ari_events import Channel, Connected, Disconnected, StasisStart, Unreadable
+from comunik_pbx.asterisk.ari_events import Channel, Connected, Disconnected, Event, StasisStart, Unreadable
 from comunik_pbx.asterisk.errors import AriError, AriUnreachable, ChannelGone, ChannelNotInStasis
 from comunik_pbx.calls.deciding import Decide, Decided, Decisions
 from comunik_pbx.calls.figures import DecisionFigures, Fallen
@@ -147,27 +146,7 @@ class Interception:
         decisions in hand within `grace_seconds`; when cancelled, also those whose event was lost with the socket.
         """
         try:
-            async with contextlib.aclosing(self._ari.events()) as events:
-                async for event in events:
-                    match event:
-                        case StasisStart(args=["ended", *report]):
-                            self._on_end(",".join(report))
-                        case StasisStart():
-                            self._enter(event.channel, event.args)
-                        case Connected():
-                            self.connected, self.tried_at, self._told = True, time.monotonic(), ""
-                            self._forget_plans()
-                            self._connected_once.set()
-                            log.info("connected to ARI", url=self._ari.url, app=self._ari.app)
-                            self.reconcile()
-                            self._on_connected()
-                        case Disconnected():
-                            self.connected, self.tried_at = False, time.monotonic()
-                            if self._told != (why := str(event.error)):  # not at every attempt
-                                self._told = why
-                                log.warning("not connected to ARI: the dialplan's fallback takes the calls", why=why)
-                        case Unreadable():
-                            log.warning("an event of ARI could not be read", kind=event.kind, why=event.why)
+            await self._ari.listen(self._hear)
         except asyncio.CancelledError:
             if self.connected:
                 self._reconciling.put("", _Reconcile(ends_missed=False))
@@ -183,6 +162,27 @@ class Interception:
                 self._forgetting.cancel()
             if left:
                 log.warning("decisions left to the dialplan's guard", calls=left)
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case StasisStart(args=["ended", *report]):
+                self._on_end(",".join(report))
+            case StasisStart():
+                self._enter(event.channel, event.args)
+            case Connected():
+                self.connected, self.tried_at, self._told = True, time.monotonic(), ""
+                self._forget_plans()
+                self._connected_once.set()
+                log.info("connected to ARI", url=self._ari.url, app=self._ari.app)
+                self.reconcile()
+                self._on_connected()
+            case Disconnected():
+                self.connected, self.tried_at = False, time.monotonic()
+                if self._told != (why := str(event.error)):  # not at every attempt
+                    self._told = why
+                    log.warning("not connected to ARI: the dialplan's fallback takes the calls", why=why)
+            case Unreadable():
+                log.warning("an event of ARI could not be read", kind=event.kind, why=event.why)
 
     def _forget_plans(self) -> None:
         """Asterisk may be another; and a service before this one may still hand over what it has in hand."""

@@ -203,7 +203,8 @@ class KeptEnds:
             if not self._collect:  # asked for once more meanwhile
                 self._collected.set()
                 self._on_collected()
-            await self._delete()
+            if self._stored:  # with the next collection, by one connection
+                self._due.set()
 
     async def _delete(self) -> None:
         if not self._stored:

@@ -1,6 +1,7 @@
 """SQLite as the store needs it: durable commits, one writer at a time, others' commits noticed."""
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -201,18 +202,20 @@ async def commits(path: Path, counter: str = "") -> AsyncGenerator[None, None]:
                 if count is None or count != told:
                     told = count
                     yield
-            try:
-                if writes is None:
-                    await asyncio.sleep(TICK)
-                else:
-                    async with asyncio.timeout(tick if loop.time() < awake_until else DOZE):
+            if writes is None:
+                await asyncio.sleep(TICK)
+                continue
+            if loop.time() < awake_until:
+                await asyncio.sleep(tick)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(DOZE):
                         await writes.get()
-                    awake_until, tick = loop.time() + AWAKE, TICK
+                        awake_until, tick = loop.time() + AWAKE, TICK
+                if loop.time() < awake_until:
                     await asyncio.sleep(TICK / 4)  # more events of this write, and its commit
-                    while writes.sync_get() is not None:
-                        pass
-            except TimeoutError:
-                pass
+            while writes.sync_get() is not None:
+                awake_until, tick = loop.time() + AWAKE, TICK
     finally:
         connection.close()
         if writes is not None:

@@ -1,7 +1,7 @@
 """An ARI server that does as it is told, for what a real Asterisk cannot be made to do on demand."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -54,6 +54,7 @@ class FakeAri:
         self.asked = asyncio.Event()
         self.sockets: list[web.WebSocketResponse] = []
         self.opened = asyncio.Event()
+        self.on_filter: Callable[[], Awaitable[None]] | None = None
         app = web.Application(middlewares=[self._gate])
         app.router.add_get("/ari/asterisk/info", self._info)
         app.router.add_get("/ari/events", self._events)
@@ -85,6 +86,13 @@ class FakeAri:
     async def emit(self, event: dict[str, Any] | str) -> None:
         socket = self.sockets[-1]
         await (socket.send_str(event) if isinstance(event, str) else socket.send_json(event))
+
+    async def until_filtered(self) -> None:
+        """Wait until an event filter has been set."""
+        async with asyncio.timeout(5):
+            while not any("eventFilter" in path for _, path, _ in self.commands):
+                self.asked.clear()
+                await self.asked.wait()
 
     async def until_asked(self, number: int) -> None:
         """Wait until so many commands about channels, plans handed over included, have come."""
@@ -159,6 +167,8 @@ class FakeAri:
         for channel_id, status in self.answers.items():
             if f"channels/{channel_id}/" in path:
                 return web.json_response({"message": "no"}, status=status)
+        if "eventFilter" in path and self.on_filter is not None:
+            await self.on_filter()
         if "/continue" in path:  # it no longer waits
             self.channels = [one for one in self.channels if f"channels/{one['id']}/" not in path]
         return web.Response(status=204)

@@ -1,9 +1,7 @@
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator
 
-import aiohttp
+import msgspec
 import pytest
 
 from comunik_pbx.asterisk.ari import AriClient, too_old
@@ -30,17 +28,13 @@ from comunik_pbx.asterisk.errors import (
 from comunik_pbx.asterisk.reconnect import Backoff
 
 from .fake_ari import FakeAri, stasis_start
+from .listening import listening
 
 
 @pytest.fixture
 async def ari() -> AsyncIterator[FakeAri]:
     async with FakeAri() as fake:
         yield fake
-
-
-async def following(events: AsyncGenerator[Event, None]) -> Event:
-    async with asyncio.timeout(5):
-        return await anext(events)
 
 
 # Before the first connection: one sentence each, saying what to do.
@@ -130,78 +124,120 @@ def test_a_kind_we_do_not_read_is_nothing() -> None:
 
 
 async def test_strange_events_do_not_end_the_stream(ari: FakeAri) -> None:
-    async with ari.client() as client, contextlib.aclosing(client.events()) as events:
-        assert await following(events) == Connected()
+    async with ari.client() as client, listening(client) as told:
+        assert await told.following() == Connected()
         await ari.emit("{")
         await ari.emit({"type": "SomethingNew", "channel": 1})
         await ari.emit({"type": "StasisStart", "channel": 1})
         await ari.emit(stasis_start("7.1", "incoming"))
-        assert isinstance(await following(events), Unreadable)
-        assert isinstance(await following(events), Unreadable)
-        start = await following(events)
+        assert isinstance(await told.following(), Unreadable)
+        assert isinstance(await told.following(), Unreadable)
+        start = await told.following()
         assert isinstance(start, StasisStart)
         assert start.channel.id == "7.1"
 
 
 async def test_a_clean_close_is_a_disconnect_and_the_filter_is_set_again(ari: FakeAri) -> None:
-    async with ari.client() as client, contextlib.aclosing(client.events()) as events:
-        assert await following(events) == Connected()
+    async with ari.client() as client, listening(client) as told:
+        assert await told.following() == Connected()
         closing = asyncio.create_task(ari.sockets[-1].close())
-        lost = await following(events)
+        lost = await told.following()
         assert isinstance(lost, Disconnected)
-        assert "closed the event socket" in str(lost.error)
-        assert await following(events) == Connected()
+        assert "Asterisk closed it, code 1000" in str(lost.error)
+        assert await told.following() == Connected()
         await closing
     filters = [body for method, path, body in ari.commands if path == "applications/comunik-pbx/eventFilter"]
     assert filters == [{"allowed": [{"type": "StasisStart"}, {"type": "ApplicationReplaced"}]}] * 2
 
 
 async def test_asterisk_away_for_a_while(ari: FakeAri) -> None:
-    async with ari.client() as client, contextlib.aclosing(client.events()) as events:
-        assert await following(events) == Connected()
+    async with ari.client() as client, listening(client) as told:
+        assert await told.following() == Connected()
         ari.status = 503
         closing = asyncio.create_task(ari.sockets[-1].close())
         for _ in range(3):
-            assert isinstance(await following(events), Disconnected)
+            assert isinstance(await told.following(), Disconnected)
         ari.status = None
         async with asyncio.timeout(5):
-            while await anext(events) != Connected():
+            while await told.following() != Connected():
                 pass
         await closing
 
 
 async def test_a_frozen_asterisk_is_noticed(ari: FakeAri) -> None:
     client = ari.client(ping_seconds=0.1, command_seconds=0.2)
-    async with client, contextlib.aclosing(client.events()) as events:
-        assert await following(events) == Connected()
+    async with client, listening(client) as told:
+        assert await told.following() == Connected()
         ari.frozen = True
-        assert isinstance(await following(events), Disconnected)
+        assert isinstance(await told.following(), Disconnected)
 
 
-async def test_a_connection_lost_just_after_its_101(ari: FakeAri, monkeypatch: pytest.MonkeyPatch) -> None:
-    """aiohttp then says `assert transport is not None` (3.13): to us it is a lost connection as any other."""
-    whole = aiohttp.ClientSession.ws_connect
-    calls = []
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        pytest.param(b"", "the connection was lost", id="before its answer"),
+        pytest.param(b"HTTP/1.1 101 Switching Pro", "the connection was lost", id="within its answer"),
+        pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP", id="it is another program"),
+        pytest.param(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "enabled=yes in ari.conf", id="404"),
+        pytest.param(b"HTTP/1.1 101 Whatever\r\nUpgrade: websocket\r\n\r\n", "does not speak HTTP", id="no websocket"),
+    ],
+)
+async def test_a_socket_that_cannot_be_opened(answer: bytes, words: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
 
-    async def lost_first(session: aiohttp.ClientSession, *args: Any, **options: Any) -> Any:
-        calls.append(args)
-        assert len(calls) > 1
-        return await whole(session, *args, **options)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/ari"
+        async with AriClient(url, "comunik", "sesame") as client, listening(client) as told:
+            lost = await told.following()
+            assert isinstance(lost, Disconnected)
+            assert words in str(lost.error)
+            assert "\n" not in str(lost.error)
 
-    monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", lost_first)
-    async with ari.client() as client, contextlib.aclosing(client.events()) as events:
-        lost = await following(events)
-        assert isinstance(lost, Disconnected)
-        assert isinstance(lost.error, AriUnreachable)
-        assert isinstance(await following(events), Connected)
+
+async def test_what_the_listener_raises_ends_the_listening(ari: FakeAri) -> None:
+    """And the socket with it: a fault must not be taken for a lost connection."""
+
+    def told(event: Event) -> None:
+        if isinstance(event, StasisStart):
+            raise ZeroDivisionError
+
+    async with ari.client() as client:
+        listens = asyncio.create_task(client.listen(told))
+        await ari.until_filtered()
+        await ari.emit(stasis_start("7.1", "incoming"))
+        with pytest.raises(ZeroDivisionError):
+            async with asyncio.timeout(5):
+                await listens
+
+
+async def test_an_event_in_pieces(ari: FakeAri) -> None:
+    async with ari.client() as client, listening(client) as told:
+        assert await told.following() == Connected()
+        text = msgspec.json.encode(stasis_start("7.1", "incoming"))
+        writer = ari.sockets[-1]._writer
+        assert writer is not None
+        writer.transport.write(b"\x01\x0a" + text[:10] + b"\x80\x7e" + (len(text) - 10).to_bytes(2) + text[10:])
+        start = await told.following()
+        assert isinstance(start, StasisStart)
+        assert start.channel.id == "7.1"
+
+
+async def test_events_that_come_before_the_filter_is_set_are_told_after_the_connection(ari: FakeAri) -> None:
+    ari.on_filter = lambda: ari.emit(stasis_start("7.1", "incoming"))
+    async with ari.client() as client, listening(client) as told:
+        assert await told.following() == Connected()
+        assert isinstance(await told.following(), StasisStart)
 
 
 async def test_a_replaced_application_ends_the_stream(ari: FakeAri) -> None:
-    async with ari.client() as client, contextlib.aclosing(client.events()) as events:
-        assert await following(events) == Connected()
+    async with ari.client() as client, listening(client) as told:
+        assert await told.following() == Connected()
         await ari.emit({"type": "ApplicationReplaced", "application": "comunik-pbx"})
         with pytest.raises(ApplicationReplaced, match="only one"):
-            await following(events)
+            await told.following()
 
 
 # Commands.

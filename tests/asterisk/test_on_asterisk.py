@@ -4,9 +4,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, closing, suppress
-from typing import TypeVar
+from collections.abc import AsyncIterator
+from contextlib import closing, suppress
 
 import pytest
 import pytest_asyncio
@@ -27,12 +26,12 @@ from comunik_pbx.asterisk.errors import (
 from comunik_pbx.calls.exact_rings import CALLER, LEG
 from comunik_pbx.sandbox.company import AMI_USER, ARI_USER
 from comunik_pbx.sandbox.sandbox import Sandbox
+from tests.asterisk.listening import Told, listening
 from tests.pbx import PBX
 
 pytestmark = PBX
 
 APP = "comunik-clients-test"
-T = TypeVar("T")
 
 
 def ari_of(sandbox: Sandbox, **options: float) -> AriClient:
@@ -50,15 +49,10 @@ async def ari(sandbox: Sandbox) -> AsyncIterator[AriClient]:
         yield client
 
 
-async def following(events: AsyncGenerator[T, None]) -> T:
-    async with asyncio.timeout(10):
-        return await anext(events)
-
-
-async def enter(ari: AriClient, events: AsyncGenerator[object, None]) -> StasisStart:
+async def enter(ari: AriClient, told: Told) -> StasisStart:
     """A channel that waits in our application: one half of a Local pair that nobody dials."""
     await ari.request("POST", f"/channels/create?endpoint=Local/nobody@nowhere&app={APP}&appArgs=incoming,101")
-    start = await following(events)
+    start = await told.following()
     assert isinstance(start, StasisStart)
     return start
 
@@ -86,9 +80,9 @@ async def sets(ari: AriClient, channel: str, variable: str, value: str) -> None:
 
 
 async def test_a_channel_enters_gets_a_variable_and_goes_on(ari: AriClient) -> None:
-    async with aclosing(ari.events()) as events:
-        assert await following(events) == Connected()
-        start = await enter(ari, events)
+    async with listening(ari) as told:
+        assert await told.following() == Connected()
+        start = await enter(ari, told)
         assert start.args == ["incoming", "101"]
         channel = start.channel.id
         other_half = next(c.id for c in await ari.channels.list() if c.name == start.channel.name[:-1] + "2")
@@ -106,20 +100,20 @@ async def test_a_channel_enters_gets_a_variable_and_goes_on(ari: AriClient) -> N
 
 
 async def test_a_second_client_replaces_the_first(sandbox: Sandbox, ari: AriClient) -> None:
-    async with aclosing(ari.events()) as first, ari_of(sandbox) as other:
-        assert await following(first) == Connected()
-        async with aclosing(other.events()) as second:
-            assert await following(second) == Connected()
+    async with listening(ari) as first, ari_of(sandbox) as other:
+        assert await first.following() == Connected()
+        async with listening(other) as second:
+            assert await second.following() == Connected()
             with pytest.raises(ApplicationReplaced):
-                await following(first)
+                await first.following()
             start = await enter(other, second)
             await other.channels.hangup(start.channel.id)
 
 
 async def test_functions_are_evaluated_on_a_channel_and_phones_have_theirs(ari: AriClient) -> None:
-    async with aclosing(ari.events()) as events:
-        assert await following(events) == Connected()
-        channel = (await enter(ari, events)).channel.id
+    async with listening(ari) as told:
+        assert await told.following() == Connected()
+        channel = (await enter(ari, told)).channel.id
         await sets(ari, channel, "CK_PASS", "2")
         assert (
             await ari.channels.evaluated(channel, "EVAL(${CK_PASS}|${CHANNEL(linkedid)}|${NOT_SET})") == f"2|{channel}|"
@@ -141,8 +135,8 @@ async def test_functions_are_evaluated_on_a_channel_and_phones_have_theirs(ari: 
 async def test_a_stopped_asterisk_is_noticed_and_found_again(sandbox: Sandbox) -> None:
     with closing(ami_of(sandbox, action_seconds=0.4)) as ami:
         await ami.action("Ping")
-        async with ari_of(sandbox, ping_seconds=0.4, command_seconds=0.4) as ari, aclosing(ari.events()) as events:
-            assert await following(events) == Connected()
+        async with ari_of(sandbox, ping_seconds=0.4, command_seconds=0.4) as ari, listening(ari) as told:
+            assert await told.following() == Connected()
             os.kill(sandbox.asterisk.pid, signal.SIGSTOP)
             try:
                 with pytest.raises(AmiTimeout):  # on the connection that stood
@@ -150,11 +144,11 @@ async def test_a_stopped_asterisk_is_noticed_and_found_again(sandbox: Sandbox) -
                 with pytest.raises(AmiTimeout):  # on a new one
                     await ami.action("Ping")
                 assert not ami.reached
-                assert isinstance(await following(events), Disconnected)
+                assert isinstance(await told.following(), Disconnected)
             finally:
                 os.kill(sandbox.asterisk.pid, signal.SIGCONT)
             async with asyncio.timeout(20):
-                while await anext(events) != Connected():
+                while await told.following() != Connected():
                     pass
                 while not ami.reached:
                     with suppress(AmiTimeout):

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from hypothesis import example, given
@@ -80,16 +80,17 @@ async def intercepted(messages: list[bytes], rules: Rules) -> tuple[list[bytes],
     sink, snapshot = Sink(), Snapshot(directory(), rules)
     over = asyncio.Event()
 
-    async def events() -> AsyncGenerator[Event, None]:
+    async def listen(told: Callable[[Event], None]) -> NoReturn:
         for message in messages:
             if (event := read_event(message)) is not None:
-                yield event
+                told(event)
         over.set()
-        await asyncio.Event().wait()
+        while True:
+            await asyncio.Event().wait()
 
     async with AriClient("http://127.0.0.1:8088/ari", "comunik", "sesame") as ari:
         ari._pipeline.send = (recording := Recording()).send  # type: ignore[method-assign]
-        ari.events = events  # type: ignore[method-assign]
+        ari.listen = listen  # type: ignore[method-assign]
         records = Records(sink, lambda: snapshot)
 
         def ended(report: str) -> None:
