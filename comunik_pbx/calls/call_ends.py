@@ -14,19 +14,22 @@ log = structlog.get_logger(__name__)
 def record_end(headers: Mapping[str, str], records: Records) -> bool:
     """Close the record of a call from what the dialplan reports of it (lower-case names); False if it is none."""
     try:
-        record = records.ended(call_end(headers))
+        end = call_end(headers)
+        known = records.has_ended(end.channel, end.passes)  # told as it happened, and collected before it was stored
+        record = records.ended(end)
     except ValueError as error:
         log.warning("a call's end could not be read", call=headers.get("call", ""), why=str(error))
         return False
-    log.info(
-        "call",
-        id=record.id,
-        caller=str(record.call.caller),
-        called=record.call.called,
-        decided=record.decided.value,
-        status=record.status,
-        cause=record.cause,
-    )
+    if not known:
+        log.info(
+            "call",
+            id=record.id,
+            caller=str(record.call.caller),
+            called=record.call.called,
+            decided=record.decided.value,
+            status=record.status,
+            cause=record.cause,
+        )
     return True
 
 

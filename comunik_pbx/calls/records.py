@@ -137,11 +137,17 @@ class Records:
         """Whether a call that we decided has not ended, as far as we know."""
         return _record_id(channel, passes) in self._open
 
+    def has_ended(self, channel: str, passes: int) -> bool:
+        """Whether we were told how a call ended, a short while ago."""
+        known = self._ended.get(_record_id(channel, passes))
+        return known is not None and known.status != UNKNOWN
+
     def ended(self, end: CallEnd) -> CallRecord:
         """A call ended: its complete record. Told twice (by ARI and from AstDB), it counts once."""
         now = self._clock()
         record_id = _record_id(end.channel, end.passes)
-        if (known := self._ended.get(record_id)) is not None and known.status != UNKNOWN:
+        known = self._ended.get(record_id)
+        if known is not None and self.has_ended(end.channel, end.passes):
             self._sink.put(known)  # else whoever kept its end for us would do so for ever
             return known
         opened = self._open.pop(record_id, None)

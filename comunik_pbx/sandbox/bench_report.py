@@ -54,21 +54,24 @@ def burst_line(variant: Variant, one: Burst) -> str:
 
 
 def costs(bursts: Mapping[Variant, Sequence[Burst]], baseline: Mapping[Variant, Variant]) -> list[str]:
-    """Medians over the rounds, and medians of the ratios within each round."""
+    """Medians over the rounds; of the ratios within each round also what lies in the middle half."""
     rows = [
         f"\n{'per call, medians over the rounds':<36}{'CPU, ms':>9}{'Asterisk':>10}{'service':>9}{'ratio':>7}"
-        f"{'p50, ms':>9}{'p99, ms':>9}{'later':>7}{'lost':>6}"
+        f"{'half within':>13}{'p50, ms':>9}{'p99, ms':>9}{'later':>7}{'lost':>6}"
     ]
     for variant, several in sorted(bursts.items(), key=lambda item: (item[0].by_carrier, item[0] in baseline)):
-        ratio = later = ""
+        ratio = half = later = ""
         if variant in baseline:
             pairs = list(zip(several, bursts[baseline[variant]], strict=True))
-            ratio = f"{statistics.median(one.cpu_ms / plain.cpu_ms for one, plain in pairs):.2f}"
+            ratios = [one.cpu_ms / plain.cpu_ms for one, plain in pairs]
+            several_ratios = ratios if len(ratios) > 1 else ratios * 2
+            low, middle, high = statistics.quantiles(several_ratios, n=4, method="inclusive")
+            ratio, half = f"{middle:.2f}", f"{low:.2f} to {high:.2f}"
             later = f"{statistics.median(one.through(0.99) - plain.through(0.99) for one, plain in pairs):+.1f}"
         rows.append(
             f"{variant.name:<36}{_median(several, 'cpu_ms'):>9.2f}{_median(several, 'asterisk_ms'):>10.2f}"
             f"{_median(several, 'service_ms'):>9.2f}{ratio:>7}"
-            f"{statistics.median(one.through(0.5) for one in several):>9.2f}"
+            f"{half:>13}{statistics.median(one.through(0.5) for one in several):>9.2f}"
             f"{statistics.median(one.through(0.99) for one in several):>9.2f}{later:>7}"
             f"{sum(one.lost for one in several):>6}"
         )

@@ -39,6 +39,10 @@ def test_hung_up_before_anything_was_decided() -> None:
     assert (end.decided, end.outcomes, end.status, end.cause) == (None, (), "abandoned", None)
 
 
+def test_a_plan_of_which_the_dialplan_says_nothing_is_the_services() -> None:
+    assert call_end(headers(decided="")).decided is Decided.LIVE
+
+
 def test_a_transferred_caller_comes_a_second_time() -> None:
     assert call_end(headers(**{"pass": "2"})).passes == 2
 

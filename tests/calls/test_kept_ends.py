@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from comunik_pbx.asterisk.errors import AmiUnreachable
 from comunik_pbx.calls import kept_ends
@@ -116,10 +117,13 @@ async def test_collected_with_the_moment_it_ended_and_deleted_once_stored() -> N
 async def test_collected_twice_it_is_one_record() -> None:
     database = FakeAstDB(REPORT)
     async with collecting(database) as (kept, sink):
-        await turns()
-        kept.collect()
-        await turns()
+        with capture_logs() as logs:
+            await turns()
+            kept.collect()
+            await turns()
         assert len({record.id for record in sink.records}) == 1
+        assert [log["event"] for log in logs].count("ends of calls collected") == 2
+        assert [log["event"] for log in logs].count("call") == 1
 
 
 async def test_an_end_that_comes_back_is_deleted_again() -> None:

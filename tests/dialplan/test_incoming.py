@@ -79,7 +79,7 @@ async def test_the_service_is_told_who_calls_and_its_plan_is_carried_out(
         assert await service.go_on(channel) == 204
         assert (await caller.final()).status == 200
         record = await events.record("101")
-    assert (record["Decided"], record["Plan"], record["Endpoint"]) == ("live", encode((RING,)), "carrier")
+    assert (record["Decided"], record["Plan"], record["Endpoint"]) == ("", encode((RING,)), "carrier")
 
 
 async def test_a_plan_meant_for_another_pass_of_the_caller_is_not_carried_out(
@@ -132,7 +132,7 @@ async def test_a_plan_that_is_not_where_it_was_said_to_be_is_asked_for_once_more
         assert await service.go_on(channel, at_once=at_once) == 204
         assert (await caller.final()).status == 200
         record = await events.record("101")
-    assert (record["Decided"], record["Plan"], record.story) == ("live", encode((RING,)), [(1, "ANSWER", 16)])
+    assert (record["Decided"], record["Plan"], record.story) == ("", encode((RING,)), [(1, "ANSWER", 16)])
 
 
 async def test_a_plan_that_is_not_there_when_asked_again_either_is_not_waited_for(

@@ -18,9 +18,12 @@ def test_figures_and_ratios() -> None:
     live = Burst(calls=2, lost=1, asterisk_ms=4.5, service_ms=0.5, through_ms=(3.0, 5.0))
     assert (live.cpu_ms, live.through(0.5), live.through(0.99)) == (5.0, 5.0, 5.0)
     table = bench_report.costs({bench.PLAIN: [plain], bench.LIVE: [live]}, {bench.LIVE: bench.PLAIN})
-    assert [line.split()[-6:] for line in table if line.startswith(bench.LIVE.name)] == [
-        ["0.50", "1.25", "5.00", "5.00", "+3.0", "1"]
+    assert [line.split()[-9:] for line in table if line.startswith(bench.LIVE.name)] == [
+        ["0.50", "1.25", "1.25", "to", "1.25", "5.00", "5.00", "+3.0", "1"]
     ]
+    rounds = [Burst(calls=2, lost=0, asterisk_ms=ms, service_ms=0.0, through_ms=(1.0,)) for ms in (5.0, 4.0, 6.0)]
+    table = bench_report.costs({bench.PLAIN: [plain] * 3, bench.LIVE: rounds}, {bench.LIVE: bench.PLAIN})
+    assert " 1.25 1.12 to 1.38 " in " ".join(table[-2].split())
 
 
 @pytest.mark.pbx
