@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import pytest_asyncio
 
 from comunik_pbx.sandbox import sipp
 from comunik_pbx.sandbox.errors import NotHeard, PhoneError
@@ -12,6 +13,12 @@ from comunik_pbx.sandbox.sandbox import Sandbox
 from tests.pbx import PBX
 
 pytestmark = PBX
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def nobody_registered(sandbox: Sandbox) -> None:
+    """On a busy machine a phone of the test before may not have got to leaving, and would be rung too."""
+    await sandbox.console("database deltree registrar")
 
 
 async def test_asterisk_starts_without_warnings(sandbox: Sandbox) -> None:
