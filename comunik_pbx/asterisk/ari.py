@@ -111,6 +111,7 @@ _endpoint = msgspec.json.Decoder(_Endpoint)
 _value = msgspec.json.Decoder(_Value)
 _refusal = msgspec.json.Decoder(_Refusal)
 _JSON = {"Content-Type": "application/json"}
+_CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
 
 
 class AriClient:
@@ -251,9 +252,9 @@ class AriClient:
             try:
                 return await self._request(method, path, data)
             except AriUnreachable as error:
-                if not isinstance(
-                    error.__cause__, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError
-                ) or isinstance(error.__cause__, aiohttp.ClientConnectorError):
+                if not isinstance(error.__cause__, _CLOSED) or isinstance(
+                    error.__cause__, aiohttp.ClientConnectorError
+                ):
                     raise
             return await self._request(method, path, data)
 
@@ -341,7 +342,8 @@ class AriClient:
             return AriUnreachable(
                 f"what answers at {self.url} does not speak TLS: write http://, or the port of tlsbindaddr"
             )
-        if isinstance(error, aiohttp.ClientResponseError | InvalidHandshake):
+        # Reset: it said something before it was asked, which is no HTTP, so that the connection was closed at once.
+        if isinstance(error, aiohttp.ClientResponseError | InvalidHandshake | aiohttp.ClientConnectionResetError):
             return AriUnreachable(
                 f"what answers at {self.url} does not speak HTTP: write bindport of http.conf in ari_url"
             )

@@ -64,6 +64,25 @@ async def test_check_when_nobody_answers() -> None:
             await client.check()
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["before it is asked", "when it is asked"])
+async def test_check_of_what_is_not_a_web_server(first: bool) -> None:
+    """AMI's port says who it is before it is asked: aiohttp may find the connection closed when it begins to write."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not first:
+            await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"Asterisk Call Manager/11.0.0\r\n")
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/ari"
+    async with server, AriClient(url, "u", "p") as client:
+        with pytest.raises(AriUnreachable, match="does not speak HTTP"):
+            await client.check()
+
+
 async def test_check_when_the_host_is_unknown() -> None:
     async with AriClient("http://pbx.invalid/ari", "u", "p") as client:
         with pytest.raises(AriUnreachable, match=r"pbx\.invalid"):
