@@ -124,6 +124,23 @@ async def test_a_channel_seen_to_be_another_calls_is_not_asked_again(ari: FakeAr
     assert asked == {"a": 1, "b": 2, "c": 1}
 
 
+async def test_a_leg_seen_while_it_was_made_is_asked_again(ari: FakeAri) -> None:
+    """Dial() makes the channel, and then gives it what tells whose it is."""
+    for call in ("one", "other"):
+        Caller(ari, call)
+    ari.endpoints["101"] = ["a", "b"]
+    ari.variables |= {("a", LEG): "one|Ringing", ("b", LEG): "other&|Down"}
+    async with watching(ari) as rings:
+        rings.begin("one", 1, (SOON,))
+        await until(lambda: len(hung_up(ari)) == 1)
+        ari.endpoints["101"] = ["b", "new"]
+        ari.variables |= {("b", LEG): "other|Ringing", ("new", LEG): "a third|Ringing"}
+        rings.begin("other", 1, (SOON,))
+        await until(lambda: len(hung_up(ari)) == 2)
+    assert hung_up(ari) == ["channels/a?reason=no_answer", "channels/b?reason=no_answer"]
+    assert looks(ari, "other") == 1
+
+
 async def test_a_call_whose_linkedid_has_changed_finds_its_leg_all_the_same(ari: FakeAri) -> None:
     """An attended transfer joined it with another call after the leg was seen to be the old one's."""
     for call in ("one", "joined"):
