@@ -172,8 +172,9 @@ class ExactRings:
         channels = dict.fromkeys(channel for several in found for channel in several)
         legs = [channel for channel in channels if self._whose.get(channel, linked) == linked] or list(channels)
         said = await asyncio.gather(*(self._leg(leg) for leg in legs))
-        # One that has just been made (Down) may not have all that tells whose it is.
-        self._whose.update({leg: its for leg, (its, state) in zip(legs, said, strict=True) if its and state != "Down"})
+        # Dial() makes a leg, and then gives it CK_CALLED, which is the end of `its`: before, it is nobody's yet.
+        known = ((leg, its) for leg, (its, _) in zip(legs, said, strict=True) if its and not its.endswith("&"))
+        self._whose.update(known)
         while len(self._whose) > LEGS_KNOWN:
             del self._whose[next(iter(self._whose))]
         return {leg: state for leg, (its, state) in zip(legs, said, strict=True) if its == linked}

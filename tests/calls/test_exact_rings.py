@@ -135,7 +135,7 @@ async def test_a_leg_seen_while_it_was_made_is_asked_again(ari: FakeAri) -> None
         await until(lambda: len(hung_up(ari)) == 1)
         ari.endpoints["101"] = ["b", "new"]
         ari.variables |= {("b", LEG): "other|Ringing", ("new", LEG): "a third|Ringing"}
-        rings.begin("other", 1, (SOON,))
+        rings.begin("other", 1, (ring("101", 0.05),))
         await until(lambda: len(hung_up(ari)) == 2)
     assert hung_up(ari) == ["channels/a?reason=no_answer", "channels/b?reason=no_answer"]
     assert looks(ari, "other") == 1
