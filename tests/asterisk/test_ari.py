@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -81,6 +82,23 @@ async def test_check_of_what_is_not_a_web_server(first: bool) -> None:
     async with server, AriClient(url, "u", "p") as client:
         with pytest.raises(AriUnreachable, match="does not speak HTTP"):
             await client.check()
+
+
+async def test_a_connection_closed_before_it_was_written_to_is_tried_once_more(
+    ari: FakeAri, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is no web server aiohttp says so, or of a connection that Asterisk has closed just now."""
+    tried = []
+
+    async def closed(session: aiohttp.ClientSession, *args: object, **options: object) -> None:
+        tried.append(args)
+        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", closed)
+    async with ari.client() as client:
+        with pytest.raises(AriUnreachable, match="does not speak HTTP"):
+            await client.check()
+    assert len(tried) == 2
 
 
 async def test_check_when_the_host_is_unknown() -> None:
