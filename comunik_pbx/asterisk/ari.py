@@ -2,18 +2,17 @@
 
 It keeps the shape and the operation names of Asterisk's own ari-py: `client.channels.continue_(…)`,
 `client.applications.get(…)`. Events come by websocket, commands go over a small pool of
-kept-alive connections: a slow command then delays neither another one nor the pings (REST over the websocket
-is served one at a time).
+kept-alive connections: a slow command then delays neither another one nor the pings. (REST over the websocket, which
+newer Asterisks know, is served one at a time, and was measured to be dearer: docs/benchmark.md.)
 """
 
 import asyncio
 import contextlib
 import re
 import ssl
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable
 from types import TracebackType
-from typing import NoReturn, Self, TypeVar
+from typing import NoReturn, Self
 from urllib.parse import quote
 
 import aiohttp
@@ -24,13 +23,13 @@ from yarl import URL
 from comunik_pbx.asterisk.ari_events import (
     EVENTS_READ,
     ApplicationReplacedEvent,
-    Channel,
     Connected,
     Disconnected,
     Event,
     read_event,
 )
 from comunik_pbx.asterisk.ari_pipeline import Pipeline, Response
+from comunik_pbx.asterisk.ari_resources import Applications, Asterisk, Channels, Endpoints
 from comunik_pbx.asterisk.ari_socket import EventSocket, open_socket
 from comunik_pbx.asterisk.errors import (
     ApplicationReplaced,
@@ -52,63 +51,12 @@ OLDEST_ASTERISK = (16, 28)
 KEEP_ALIVE_SECONDS = 10.0
 """Idle connections are closed after this, before Asterisk does (`session_keep_alive` in http.conf, default 15 s)."""
 
-T = TypeVar("T")
-
-
-class AsteriskSystem(msgspec.Struct, frozen=True):
-    """ARI SystemInfo."""
-
-    version: str
-    entity_id: str = ""
-
-
-class AsteriskInfo(msgspec.Struct, frozen=True):
-    """ARI AsteriskInfo, of which only `system` is asked for."""
-
-    system: AsteriskSystem
-
-
-class Module(msgspec.Struct, frozen=True):
-    """ARI Module, such as `app_dial.so`."""
-
-    name: str
-    status: str = ""
-
-
-class Application(msgspec.Struct, frozen=True):
-    """ARI Application: what the application is subscribed to."""
-
-    name: str
-    channel_ids: list[str] = []
-
 
 class _Refusal(msgspec.Struct, frozen=True):
     message: str | None = None
     error: str | None = None
 
 
-class _Variable(msgspec.Struct, frozen=True):
-    variable: str
-    value: str
-
-
-class _Endpoint(msgspec.Struct, frozen=True):
-    state: str = ""
-    channel_ids: list[str] = []
-
-
-class _Value(msgspec.Struct, frozen=True):
-    value: str = ""
-
-
-_encode = msgspec.json.Encoder().encode
-_info = msgspec.json.Decoder(AsteriskInfo)
-_modules = msgspec.json.Decoder(list[Module])
-_application = msgspec.json.Decoder(Application)
-_channel = msgspec.json.Decoder(Channel)
-_channels = msgspec.json.Decoder(list[Channel])
-_endpoint = msgspec.json.Decoder(_Endpoint)
-_value = msgspec.json.Decoder(_Value)
 _refusal = msgspec.json.Decoder(_Refusal)
 _JSON = {"Content-Type": "application/json"}
 _CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientConnectionResetError)
@@ -143,10 +91,10 @@ class AriClient:
         self._connections = connections
         self._backoff = backoff or Backoff()
         self._session: aiohttp.ClientSession | None = None
-        self.asterisk = _Asterisk(self)
-        self.applications = _Applications(self)
-        self.channels = _Channels(self)
-        self.endpoints = _Endpoints(self)
+        self.asterisk = Asterisk(self)
+        self.applications = Applications(self)
+        self.channels = Channels(self)
+        self.endpoints = Endpoints(self)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -351,197 +299,6 @@ class AriClient:
             f"no Asterisk at {self.url} ({network_reason(error)}): is it running, with enabled=yes in http.conf"
             " and that bindaddr and bindport?"
         )
-
-
-class _Asterisk:
-    """ARI resource asterisk."""
-
-    def __init__(self, client: AriClient) -> None:
-        self._client = client
-
-    async def ping(self) -> None:
-        """GET /asterisk/ping, by the way commands about calls take."""
-        await self._client.pipeline(("GET", "/asterisk/ping", b""))
-
-    async def info(self) -> AsteriskInfo:
-        """GET /asterisk/info?only=system."""
-        return _read(_info, await self._client.request("GET", "/asterisk/info?only=system"))
-
-    async def set_variable(self, variable: str, value: str) -> None:
-        """POST /asterisk/variable: a global variable."""
-        await self._client.pipeline(("POST", "/asterisk/variable", _encode(_Variable(variable, value))))
-
-    async def modules(self) -> frozenset[str]:
-        """GET /asterisk/modules: the names of those that run, such as `app_dial.so`."""
-        found = _read(_modules, await self._client.request("GET", "/asterisk/modules"))
-        return frozenset(module.name for module in found if module.status == "Running")
-
-
-class _Applications:
-    """ARI resource applications."""
-
-    def __init__(self, client: AriClient) -> None:
-        self._client = client
-
-    async def get(self, name: str) -> Application:
-        """GET /applications/{name}."""
-        return _read(_application, await self._client.request("GET", f"/applications/{quote(name, safe='')}"))
-
-    async def filter_events(self, name: str, allowed: tuple[str, ...]) -> None:
-        """PUT /applications/{name}/eventFilter: let only these kinds through (the filter dies with Asterisk)."""
-        wanted = _encode({"allowed": [{"type": kind} for kind in allowed]})
-        await self._client.request("PUT", f"/applications/{quote(name, safe='')}/eventFilter", wanted)
-
-    async def subscribe(self, name: str, source: str) -> None:
-        """POST /applications/{name}/subscription: `source` as `channel:ID`; costs a quarter of a call's CPU."""
-        path = f"/applications/{quote(name, safe='')}/subscription?eventSource={quote(source, safe='')}"
-        await self._client.request("POST", path)
-
-
-class _Endpoints:
-    """ARI resource endpoints."""
-
-    def __init__(self, client: AriClient) -> None:
-        self._client = client
-
-    async def online(self, endpoint: str) -> bool:
-        """GET /endpoints/PJSIP/{resource}: whether a phone is there. False for an endpoint Asterisk does not know."""
-        try:
-            body = await self._client.request("GET", f"/endpoints/PJSIP/{quote(endpoint, safe='')}")
-        except AriError as error:
-            if type(error) is AriError:  # 404
-                return False
-            raise
-        return _read(_endpoint, body).state == "online"
-
-    async def channels(self, endpoint: str) -> list[str]:
-        """GET /endpoints/PJSIP/{resource}: the ids of the channels to and from a phone; none if it is not known."""
-        try:
-            (body,) = await self._client.pipeline(("GET", f"/endpoints/PJSIP/{quote(endpoint, safe='')}", b""))
-        except AriError as error:
-            if type(error) is AriError and "HTTP 404" in str(error):
-                return []
-            raise
-        return _read(_endpoint, body).channel_ids
-
-
-class _Channels:
-    """ARI resource channels. Operations on a channel raise ChannelGone and ChannelNotInStasis."""
-
-    def __init__(self, client: AriClient) -> None:
-        self._client = client
-
-    async def list(self) -> list[Channel]:
-        """GET /channels: all of Asterisk's channels, ours or not."""
-        return _read(_channels, await self._client.request("GET", "/channels"))
-
-    async def get(self, channel_id: str) -> Channel:
-        """GET /channels/{channelId}."""
-        (body,) = await self._client.pipeline(("GET", f"/channels/{quote(channel_id, safe='')}", b""))
-        return _read(_channel, body)
-
-    async def set_variable(self, channel_id: str, variable: str, value: str) -> None:
-        """POST /channels/{channelId}/variable; the value is not expanded again by the dialplan."""
-        path = f"/channels/{quote(channel_id, safe='')}/variable"
-        await self._client.request("POST", path, _encode(_Variable(variable, value)))
-
-    async def originate(
-        self,
-        endpoint: str,
-        channel_id: str,
-        *,
-        context: str,
-        extension: str,
-        caller_id: str,
-        ring_seconds: int,
-        variables: Mapping[str, str] | None = None,
-    ) -> None:
-        """POST /channels: ring an endpoint (`PJSIP/101`) for `ring_seconds`; who answers goes into the dialplan.
-
-        `channel_id` is ours to choose; `variables` are set on the channel. Raises AriError if the endpoint cannot be
-        called.
-        """
-        wanted = {
-            "endpoint": endpoint,
-            "context": context,
-            "extension": extension,
-            "priority": 1,
-            "callerId": caller_id,
-            "timeout": ring_seconds,
-            "variables": dict(variables or {}),
-        }
-        await self._client.request("POST", f"/channels/{quote(channel_id, safe='')}", _encode(wanted))
-
-    async def variable(self, channel_id: str, name: str) -> str:
-        """GET /channels/{channelId}/variable, empty if it is not set. Raises ChannelGone."""
-        path = f"/channels/{quote(channel_id, safe='')}/variable?variable={quote(name, safe='')}"
-        try:
-            return _read(_value, await self._client.request("GET", path)).value
-        except ChannelGone:
-            await self.get(channel_id)  # 404 says both: no such channel, no such variable
-            return ""
-
-    async def evaluated(self, channel_id: str, function: str) -> str:
-        """GET /channels/{channelId}/variable of a dialplan function, `EVAL(…)`. Raises ChannelGone."""
-        path = f"/channels/{quote(channel_id, safe='')}/variable?variable={_quoted(function)}"
-        (body,) = await self._client.pipeline(("GET", path, b""))
-        return _read(_value, body).value
-
-    async def continue_(
-        self, channel_id: str, *, context: str = "", extension: str = "", priority: int | None = None
-    ) -> None:
-        """POST /channels/{channelId}/continue: leave Stasis into the dialplan; nothing given: the next priority."""
-        where = _place(context, extension, priority) if priority is not None else ""
-        await self._client.pipeline(("POST", f"/channels/{quote(channel_id, safe='')}/continue{where}", b""))
-
-    def begin_continue(
-        self,
-        channel_id: str,
-        told: Callable[[AriError | None], None],
-        *,
-        context: str,
-        extension: str,
-        priority: int,
-    ) -> bool:
-        """POST /channels/{channelId}/continue as `AriClient.begin` does it."""
-        path = f"/channels/{quote(channel_id, safe='')}/continue{_place(context, extension, priority)}"
-        return self._client.begin("POST", path, told)
-
-    async def continue_with(
-        self, channel_id: str, variable: str, value: str, *, context: str, extension: str, priority: int
-    ) -> None:
-        """POST /asterisk/variable, then POST …/continue, in one write: the path of every call.
-
-        The variable is a global one: POST /channels/{channelId}/variable would run in the channel's own thread and
-        take from it, for the rest of the call, the functions that `live_dangerously=no` protects, such as `DB()`.
-        """
-        await self._client.pipeline(
-            ("POST", "/asterisk/variable", _encode(_Variable(variable, value))),
-            ("POST", f"/channels/{quote(channel_id, safe='')}/continue{_place(context, extension, priority)}", b""),
-        )
-
-    async def hangup(self, channel_id: str, *, reason: str = "normal") -> None:
-        """DELETE /channels/{channelId}: reason normal, busy, congestion, no_answer …. It may be in any application."""
-        await self._client.pipeline(("DELETE", f"/channels/{quote(channel_id, safe='')}?reason={reason}", b""))
-
-
-def _place(context: str, extension: str, priority: int) -> str:
-    return f"?context={context}&extension={_quoted(extension)}&priority={priority}"
-
-
-@lru_cache(maxsize=512)
-def _quoted(value: str) -> str:
-    """Of functions that are asked for, and of places in the dialplan, each of which many calls share."""
-    return quote(value, safe="*")
-
-
-def _read(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
-    """What an answer says. Raises AriError if it is not what it should be."""
-    try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        why = str(error).replace("\n", " ")
-        raise AriError(f"ARI answered what is none of its answers ({why}): is that Asterisk?") from error
 
 
 def too_old(version: str) -> bool:

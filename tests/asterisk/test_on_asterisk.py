@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -73,7 +74,9 @@ async def test_what_is_wrong_is_said_at_once(sandbox: Sandbox, ari: AriClient) -
 
 async def sets(ari: AriClient, channel: str, variable: str, value: str) -> None:
     """Set a channel variable; Asterisk 16 answers before it is there."""
-    await ari.channels.set_variable(channel, variable, value)
+    await ari.request(
+        "POST", f"/channels/{channel}/variable", msgspec.json.encode({"variable": variable, "value": value})
+    )
     async with asyncio.timeout(5):
         while await ari.channels.variable(channel, variable) != value:
             pass

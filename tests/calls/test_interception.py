@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from comunik_pbx.asterisk.ari import _Channels
+from comunik_pbx.asterisk.ari_resources import Channels
 from comunik_pbx.asterisk.errors import ApplicationReplaced, AriError, AriTimeout, AriUnreachable, ChannelGone
 from comunik_pbx.asterisk.plan_encoding import decode, encode
 from comunik_pbx.calls.interception import Interception
@@ -416,7 +416,7 @@ async def test_what_a_lost_connection_swallowed_is_handed_over_again(
     async with pbx.intercepted():
         await pbx.call("7.1")
         await pbx.until_continued(1)
-        monkeypatch.setattr(_Channels, "begin_continue", lost)
+        monkeypatch.setattr(Channels, "begin_continue", lost)
         await pbx.call("7.2")
         await pbx.call("7.3", called="999")  # of another plan, which goes by a task
         await pbx.until_continued(3 if again else 2)

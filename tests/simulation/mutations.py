@@ -11,7 +11,7 @@ from unittest.mock import patch
 import msgspec
 
 from comunik_pbx import service
-from comunik_pbx.asterisk import ami, ari, reconnect
+from comunik_pbx.asterisk import ami, ari, ari_resources, reconnect
 from comunik_pbx.asterisk.ari_events import Channel
 from comunik_pbx.asterisk.errors import ChannelGone
 from comunik_pbx.calls import (
@@ -55,7 +55,7 @@ def plans_remembered_for_ever() -> AbstractContextManager[Any]:
 
 def plan_set_after_it_is_looked_for() -> AbstractContextManager[Any]:
     """`continue` before the plan is there, and the dialplan does not look whose it is."""
-    once = ari._Channels.continue_with
+    once = ari_resources.Channels.continue_with
 
     async def late(self: Any, channel_id: str, variable: str, value: str, **where: Any) -> None:
         await self.continue_(channel_id, **where)
@@ -63,19 +63,20 @@ def plan_set_after_it_is_looked_for() -> AbstractContextManager[Any]:
             await once(self, channel_id, variable, value, **where)
 
     return _both(
-        patch.object(dialplan.Dialplan, "checks_whose", False), patch.object(ari._Channels, "continue_with", late)
+        patch.object(dialplan.Dialplan, "checks_whose", False),
+        patch.object(ari_resources.Channels, "continue_with", late),
     )
 
 
 def answered_twice() -> AbstractContextManager[Any]:
     """Each call is continued twice."""
-    once = ari._Channels.continue_with
+    once = ari_resources.Channels.continue_with
 
     async def twice(self: Any, *args: Any, **where: Any) -> None:
         await once(self, *args, **where)
         await once(self, *args, **where)
 
-    return patch.object(ari._Channels, "continue_with", twice)
+    return patch.object(ari_resources.Channels, "continue_with", twice)
 
 
 def plan_not_handed_over() -> AbstractContextManager[Any]:
@@ -84,7 +85,7 @@ def plan_not_handed_over() -> AbstractContextManager[Any]:
     async def without(self: Any, channel_id: str, variable: str, value: str, **where: Any) -> None:
         await self.continue_(channel_id, **where)
 
-    return patch.object(ari._Channels, "continue_with", without)
+    return patch.object(ari_resources.Channels, "continue_with", without)
 
 
 def record_lost() -> AbstractContextManager[Any]:
