@@ -1,8 +1,9 @@
 """What asking any ARI application about a call costs: `python -m comunik_pbx.sandbox.bench_floor`.
 
 Beside plain `Dial()`, in the same run: the same call that enters `Stasis()` first, of an application that does nothing
-but let it go on, the shortest that can be written with aiohttp; and a call through comunik-pbx. The difference is what
-the decision, the guard, exact rings and records cost.
+but let it go on, the shortest that can be written with aiohttp, once by HTTP and once by REST over its websocket (which
+newer Asterisks know); and a call through comunik-pbx. The difference is what the decision, the guard,
+exact rings and records cost.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from comunik_pbx.sandbox.sandbox import Sandbox, running
 
 ROUNDS, CALLS, PER_SECOND = 6, 300, 50.0
 BARE = Variant("Stasis() and a bare application", tuple(f"8{extension}" for extension in PHONES))
+BARE_SOCKET = Variant("the same by its websocket alone", BARE.numbers)
 BARE_DIALPLAN = """
 exten => _81XX,1,Stasis(bare)
  same => n,Dial(${PJSIP_DIAL_CONTACTS(${EXTEN:1})},30)
@@ -31,7 +33,7 @@ exten => _81XX,1,Stasis(bare)
 """
 
 
-async def application(url: str, user: str, password: str) -> None:
+async def application(url: str, user: str, password: str, *, by_socket: bool) -> None:
     """The bare application, for ever."""
     headers = {"Authorization": aiohttp.encode_basic_auth(user, password)}
     async with aiohttp.ClientSession(headers=headers) as session:
@@ -44,15 +46,21 @@ async def application(url: str, user: str, password: str) -> None:
             print("ready", flush=True)
             async for message in socket:
                 event = msgspec.json.decode(message.data)
-                if event["type"] == "StasisStart":
-                    group.create_task(go_on(event["channel"]["id"]))
+                if event["type"] != "StasisStart":
+                    continue
+                channel = event["channel"]["id"]
+                if by_socket:
+                    asked = {"type": "RESTRequest", "method": "POST", "uri": f"channels/{channel}/continue"}
+                    await socket.send_str(msgspec.json.encode(asked).decode())
+                else:
+                    group.create_task(go_on(channel))
 
 
 @asynccontextmanager
-async def bare(sandbox: Sandbox) -> AsyncIterator[int]:
+async def bare(sandbox: Sandbox, how: str) -> AsyncIterator[int]:
     """The bare application as a process: its pid."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "comunik_pbx.sandbox.bench_floor", "bare"),
+        *(sys.executable, "-m", "comunik_pbx.sandbox.bench_floor", how),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -89,13 +97,14 @@ async def _main() -> None:
             noted(LIVE, made, made.service_ms)
             await sandbox.stop_service()
             noted(PLAIN, await burst(sandbox, PLAIN, calls=CALLS, per_second=PER_SECOND), 0.0)
-            async with bare(sandbox) as pid:
-                before = cpu_seconds(pid)
-                made = await burst(sandbox, BARE, calls=CALLS, per_second=PER_SECOND)
-                noted(BARE, made, (cpu_seconds(pid) - before) * 1000 / CALLS)
+            for variant, how in ((BARE, "http"), (BARE_SOCKET, "socket")):
+                async with bare(sandbox, how) as pid:
+                    before = cpu_seconds(pid)
+                    made = await burst(sandbox, variant, calls=CALLS, per_second=PER_SECOND)
+                    noted(variant, made, (cpu_seconds(pid) - before) * 1000 / CALLS)
             await sandbox.start_service()
     print(f"CPU per call, ms, medians of {ROUNDS} rounds of {CALLS} calls at {PER_SECOND:g} a second; ratio by rounds")
-    for variant in (PLAIN, BARE, LIVE):
+    for variant in (PLAIN, BARE, BARE_SOCKET, LIVE):
         rounds = [sum(one) for one in zip(asterisk[variant], application_ms[variant], strict=True)]
         ratio = statistics.median(one / plain for one, plain in zip(rounds, asterisk[PLAIN], strict=True))
         of_asterisk, its = statistics.median(asterisk[variant]), statistics.median(application_ms[variant])
@@ -107,6 +116,9 @@ async def _main() -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(application(*sys.stdin.read().split()) if sys.argv[1:] == ["bare"] else _main())
+        if sys.argv[1:]:
+            asyncio.run(application(*sys.stdin.read().split(), by_socket=sys.argv[1] == "socket"))
+        else:
+            asyncio.run(_main())
     except SandboxError as error:
         sys.exit(str(error))
