@@ -12,10 +12,8 @@ import gc
 import os
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Coroutine, Iterator
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import fields
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -28,7 +26,7 @@ from comunik_pbx import config as configuration
 from comunik_pbx import needed
 from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.ari import AriClient
-from comunik_pbx.asterisk.errors import ApplicationReplaced, AsteriskError, AsteriskExchanged
+from comunik_pbx.asterisk.errors import ApplicationReplaced, AsteriskError
 from comunik_pbx.call_rows import CallRows, forwarded_today
 from comunik_pbx.calls.agi_entry import AgiEntry
 from comunik_pbx.calls.call_ends import record_end, reported, tell_ends
@@ -40,15 +38,15 @@ from comunik_pbx.calls.kept_ends import KeptEnds
 from comunik_pbx.calls.publishing import Publisher
 from comunik_pbx.calls.record_writer import RecordWriter
 from comunik_pbx.calls.records import CallRecord, Records
-from comunik_pbx.calls.snapshot import Permitted, Snapshot
-from comunik_pbx.config import Config, ConfigError, Problem
-from comunik_pbx.forwarding.rules import effective
-from comunik_pbx.joined import Joined
+from comunik_pbx.calls.snapshot import Snapshot
+from comunik_pbx.config import Config, ConfigError
+from comunik_pbx.in_force import InForce
 from comunik_pbx.logs import write_logs
 from comunik_pbx.metrics import Figures
 from comunik_pbx.metrics import serve as serve_metrics
+from comunik_pbx.missed_ends import MissedEnds
 from comunik_pbx.readiness import notify, watchdog_seconds
-from comunik_pbx.store import NewTarget, Store, StoreError, StoreReplaced
+from comunik_pbx.store import Store, StoreError
 from comunik_pbx.store.rows import Service as ServiceRow
 from comunik_pbx.store.rows import process_mark
 from comunik_pbx.watchdog import Watchdog, still_turning
@@ -62,13 +60,6 @@ _EXPECTED = (ConfigError, StoreError, AsteriskError)
 
 FORGET_SECONDS = 6 * 3600.0
 """How often old call records are deleted."""
-
-MISSED_SECONDS = 50.0
-"""Calls of which nobody has told the end are looked for no more often, but after each connection. (Ends are collected
-every minute in any case.)"""
-
-RETRY_SECONDS = 5.0
-"""How often what the store would not do, or Asterisk not tell, is tried again."""
 
 REPLACED = 3
 """Exit status when another service took over: a supervisor must not start this one again, else the two would replace
@@ -151,7 +142,7 @@ async def _both(one: Awaitable[A], other: Awaitable[B]) -> tuple[A, B]:
 
 
 class Service:
-    """One running service: the newest configuration and rules, and the tasks that act on them.
+    """One running service: what is in force, and the tasks that act on it.
 
     Without ARI calls ask by AGI, their rings are counted by Dial(), and which channels stand is asked by AMI.
     """
@@ -159,43 +150,44 @@ class Service:
     def __init__(
         self, config: Config, store: Store, ari: AriClient | None, ami: AmiClient, *, gives_up: bool = False
     ) -> None:
-        self._config = config
         self._store = store
         self._ari = ari
         self._ami = ami
         self._gives_up = gives_up
         self._started_at = datetime.now(UTC)
-        self._snapshot = Snapshot(config.directory, config.default_rules)
-        self._taken: tuple[int, Config | None] = (-1, None)
-        self._joined_reading = Joined(self._take_over)
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
-        self._permitted = Permitted()
-        self._new_targets = 0
-        self._told_targets: set[NewTarget] = set()
-        self._ends_missed = asyncio.Event()
-        self._just_connected = False
-        self._missed_at = -MISSED_SECONDS  # monotonic
         self._announced = asyncio.Event()
+        self._publisher = Publisher(ami, self._snapshot)
+        self._in_force = InForce(config, store, on_change=self._publisher.changed)
         self._rows = CallRows()
         self._writer = RecordWriter(self._write)
-        self._records = Records(self._writer, lambda: self._snapshot)
+        self._records = Records(self._writer, self._snapshot)
         self._rings = ExactRings(ari, self._records.lives, gives_up=gives_up) if ari else None
         self._figures = DecisionFigures()
-        self._publisher = Publisher(ami, lambda: self._snapshot)
         self._kept_ends = KeptEnds(
             ami,
             lambda headers: record_end(headers, self._records),
             on_collected=self._collected,
             tells=None if ari is None else partial(tell_ends, ari),
         )
+        self._missed_ends = MissedEnds(
+            store, ari, ami, self._records, self._kept_ends, started_at=self._started_at, gives_up=gives_up
+        )
         self._interception = self._intercepting(ari) if ari else None
         self._agi = self._asked_by_agi(config.agi.listen) if config.agi.listen else None
+
+    @property
+    def _config(self) -> Config:
+        return self._in_force.config
+
+    def _snapshot(self) -> Snapshot:
+        return self._in_force.snapshot
 
     def _intercepting(self, ari: AriClient) -> Interception:
         return Interception(
             ari,
-            lambda: self._snapshot,
+            self._snapshot,
             self._records,
             rings=self._rings.begin if self._rings else None,
             on_end=self._ended,
@@ -207,7 +199,7 @@ class Service:
 
     def _asked_by_agi(self, listen: tuple[str, int]) -> AgiEntry:
         rings = self._rings.begin if self._rings else None
-        decisions = Decisions(lambda: self._snapshot, self._records, watched=rings is not None)
+        decisions = Decisions(self._snapshot, self._records, watched=rings is not None)
         # Without ARI nobody tells how a call ended.
         on_missed = self._kept_ends.attend
         allow = self._config.agi.allow
@@ -220,11 +212,11 @@ class Service:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
         await self._restore_usage()
-        await self._read_rules()
+        await self._in_force.read()
         if self._interception is None:
             self._connected()
         _settle()
-        async with self._joined_reading, asyncio.TaskGroup() as group:
+        async with self._in_force.read, asyncio.TaskGroup() as group:
             # The first ends first: no new call; the last when all others have: the last records are written.
             entries = [
                 group.create_task(_for_ever(name, entry.run()), name=name)
@@ -238,7 +230,7 @@ class Service:
                     **({} if self._rings is None else {"rings": self._rings.run()}),
                     "fallback plans": self._publisher.run(),
                     "readiness": self._ready(),
-                    "rules": self._follow_rules(),
+                    "rules": self._in_force.follow(),
                     "reload": self._reload_on_hangup(),
                     "forgetting": self._forget(),
                     "watchdog": self._watch(),
@@ -277,9 +269,9 @@ class Service:
                 records=self._records,
                 writer=self._writer,
                 publisher=self._publisher,
-                snapshot=lambda: self._snapshot,
+                snapshot=self._snapshot,
                 ami_connected=lambda: self._ami.reached,
-                new_targets=lambda: self._new_targets,
+                new_targets=lambda: self._in_force.new_targets,
             )
             await serve_metrics(address, figures)
         await asyncio.Event().wait()
@@ -289,9 +281,7 @@ class Service:
         if self._config.portal.listen is not None:
             from comunik_pbx.portal import PortalRules, serve_portal  # noqa: PLC0415  not loaded where it is not offered
 
-            rules = PortalRules(
-                self._store, lambda: self._config, lambda: self._snapshot, self._records, self._read_rules
-            )
+            rules = PortalRules(self._store, lambda: self._config, self._snapshot, self._records, self._in_force.read)
             await serve_portal(self._config, rules, self._store, self._ari)
         await asyncio.Event().wait()
 
@@ -305,111 +295,7 @@ class Service:
         notify("READY=1")
         _settle()  # the portal is there now
         log.info("ready", config=str(self._config.path), extensions=len(self._config.directory.extensions))
-        while True:
-            await self._ends_missed.wait()
-            self._ends_missed.clear()
-            await self._close_missed()
-
-    async def _close_missed(self) -> None:
-        """Close the records of calls that ended unheard, of services before this one too.
-
-        Which may be before it started, or later while ARI was away or Asterisk died; and AstDB does not tell of them
-        either: somebody wiped it.
-        """
-        said = False
-        self._missed_at = time.monotonic()
-        while True:
-            began = datetime.now(UTC)
-            try:
-                await self._look_at_version()
-                alive = await self._channels()
-                self._records.close_missing(alive, began)
-                if self._just_connected and alive:  # calls of which nobody may tell us the end
-                    self._kept_ends.attend()
-                self._just_connected = False
-                told = await self._kept_ends.collected()
-                missed = await self._store.close_calls(alive | told, self._started_at)
-            except AsteriskExchanged:
-                raise
-            except (AsteriskError, StoreError) as error:
-                if not said:
-                    log.warning("records of calls that ended meanwhile stay open for now", why=str(error))
-                said = True
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                if missed:
-                    log.info("calls ended unheard: their records are closed", calls=missed)
-                return
-
-    async def _look_at_version(self) -> None:
-        """Plans say what this Asterisk's Dial() is to do: of another one they might say too much."""
-        if self._ari is not None:
-            version = (await self._ari.asterisk.info()).system.version
-            if needed.has_start_time(version) is self._gives_up:
-                raise AsteriskExchanged(
-                    f"Asterisk at {self._ari.url} is {version} now, another version than before: start the service anew"
-                )
-
-    async def _channels(self) -> set[str]:
-        """The channels that stand now (UNIQUEID)."""
-        if self._ari is None:
-            return await self._ami.channels()
-        return {channel.id for channel in await self._ari.channels.list()}
-
-    async def _follow_rules(self) -> None:
-        """Take over changes. What the store cannot tell now it may tell later: until then the rules in force stay."""
-        told = ""
-        while True:
-            try:
-                async with aclosing(self._store.watch()) as changes:
-                    async for _ in changes:
-                        await self._read_rules()
-                        await self._tell_new_targets()
-                        told = ""
-            except StoreReplaced:
-                raise
-            except StoreError as error:
-                if told != (why := str(error)):  # not at every attempt
-                    told = why
-                    log.error("the rules cannot be read: those in force stay", why=why)
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _read_rules(self) -> None:
-        """Make the snapshot that the next call is decided from, of all that was changed before this was asked for."""
-        await self._joined_reading()
-
-    async def _take_over(self) -> None:
-        config, before = self._config, self._snapshot.rules
-        written = await self._store.rules_written()
-        if self._taken[0] == written and self._taken[1] is config:
-            return  # the watch tells of what the portal has changed and taken over already
-        rules = effective(config.default_rules, await self._store.rules())
-        allowed, proven = await self._store.allow_list.enabled(), await self._store.proven.by_extension()
-        self._snapshot = Snapshot(self._permitted.directory(config.directory, allowed, proven), rules)
-        self._taken = (written, config)
-        self._publisher.changed()
-        changed = sorted(e for e in before.keys() | rules.keys() if before.get(e) != rules.get(e))
-        log.info("rules in force", changes=written, extensions=" ".join(changed))
-
-    async def _tell_new_targets(self) -> None:
-        """Say in the log, where an admin's monitoring may react, where calls are sent that never went there before."""
-        for target in (targets := await self._store.untold_targets()):
-            if target in self._told_targets or self._snapshot.directory.called(target.number) is not None:
-                continue
-            log.warning(
-                "new outside target",
-                extension=target.extension,
-                number=target.number,
-                rule=target.kind,
-                by=target.first_by,
-            )
-            self._new_targets += 1
-        self._told_targets = set(targets)  # should the store not take it, they are not said at each change
-        try:
-            if targets:
-                await self._store.told_targets(targets)
-        except StoreError as error:
-            log.warning("new outside targets may be told again after a restart", why=str(error))
+        await self._missed_ends.run()
 
     async def _reload_on_hangup(self) -> None:
         try:
@@ -421,7 +307,9 @@ class Service:
             await self._hangup.wait()
             self._hangup.clear()
             try:
-                outcome = await self._reload()
+                outcome = await self._in_force.reload()
+                if not outcome:
+                    self._publisher.reconcile()  # whatever somebody has done to AstDB
                 await self._say_loaded(outcome)
             except StoreError as error:  # it can be written again some day; calls are decided from memory
                 log.error("a reload could not be finished", why=str(error))
@@ -430,22 +318,6 @@ class Service:
                 log.error("the configuration was not reloaded, the one before stays", why=outcome)
             else:
                 log.info("reloaded", config=str(self._config.path))
-
-    async def _reload(self) -> str:
-        """Take a new configuration if nothing is wrong with it; else say what is."""
-        try:
-            config = await asyncio.to_thread(configuration.load, self._config.path)
-        except ConfigError as problems:
-            return str(problems)
-        if changed := list(_only_by_restart(self._config, config)):
-            right = "restart the service (it leaves calls alone), or put it back"
-            return "\n".join(
-                str(Problem(str(config.path), key, "has changed, which a reload cannot do", right)) for key in changed
-            )
-        self._config = config
-        await self._read_rules()
-        self._publisher.reconcile()  # whatever somebody has done to AstDB
-        return ""
 
     async def _say_loaded(self, outcome: str) -> None:
         await self._store.put_service(
@@ -468,17 +340,12 @@ class Service:
         self._kept_ends.told()
 
     def _collected(self) -> None:
-        """Ends have been collected from AstDB, under load every two seconds: what is open now may have been missed.
-
-        By AMI alone nothing tells us of another Asterisk.
-        """
-        if self._ari is None or self._just_connected or time.monotonic() - self._missed_at >= MISSED_SECONDS:
-            self._ends_missed.set()
+        self._missed_ends.collected()
 
     def _connected(self) -> None:
         """Calls may have ended unheard, and Asterisk may be another than before: what it keeps may be anything."""
         self._publisher.reconcile()
-        self._just_connected = True
+        self._missed_ends.connected()
         self._kept_ends.connected()
 
     async def _restore_usage(self) -> None:
@@ -512,20 +379,3 @@ async def _for_ever(name: str, task: Coroutine[Any, Any, None]) -> None:
     """A task that must not end by itself: a service without it would be half alive."""
     await task
     raise RuntimeError(f"the task {name!r} ended by itself")
-
-
-def _only_by_restart(running: Config, wanted: Config) -> Iterator[str]:
-    """The keys that differ and that a reload cannot take."""
-    for field in fields(running.asterisk):
-        if getattr(running.asterisk, field.name) != getattr(wanted.asterisk, field.name):
-            yield f"asterisk.{field.name}"
-    if running.store_url != wanted.store_url:
-        yield "store.url"
-    if running.metrics_listen != wanted.metrics_listen:
-        yield "metrics.listen"
-    for field in fields(running.agi):
-        if getattr(running.agi, field.name) != getattr(wanted.agi, field.name):
-            yield f"agi.{field.name}"
-    for field in fields(running.portal):
-        if getattr(running.portal, field.name) != getattr(wanted.portal, field.name):
-            yield f"portal.{field.name}"

@@ -1,18 +1,16 @@
 """Asterisk comes back as another version, of which plans would ask too much or too little."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from comunik_pbx import config
 from comunik_pbx.asterisk.ami import AmiClient
 from comunik_pbx.asterisk.errors import AsteriskExchanged
+from comunik_pbx.missed_ends import MissedEnds
 from comunik_pbx.needed import has_start_time
-from comunik_pbx.service import Service
 from tests.asterisk.fake_ari import FakeAri
-from tests.config.company import GOOD, write
+from tests.forwarding.company import NOW
 
 
 @pytest.mark.parametrize(
@@ -23,16 +21,15 @@ from tests.config.company import GOOD, write
         pytest.param("22.10.1", "20.9.3", False, id="it can do as much"),
     ],
 )
-async def test_the_service_ends_if_its_plans_do_not_fit(before: str, now: str, ends: bool, tmp_path: Path) -> None:
+async def test_the_service_ends_if_its_plans_do_not_fit(before: str, now: str, ends: bool) -> None:
     nothing: Any = None
     ami = AmiClient("127.0.0.1", 1, "comunik", "secret")
     async with FakeAri() as asterisk, asterisk.client() as ari:
-        company = config.load(write(tmp_path, GOOD))
-        service = Service(company, nothing, ari, ami, gives_up=not has_start_time(before))
+        missed = MissedEnds(nothing, ari, ami, nothing, nothing, started_at=NOW, gives_up=not has_start_time(before))
         asterisk.version = now
         if not ends:
-            await service._look_at_version()
+            await missed.look_at_version()
             return
         with pytest.raises(AsteriskExchanged, match=f"is {now} now, another version than before: start the service"):
             async with asyncio.timeout(3):
-                await service._close_missed()  # which tries again what may pass
+                await missed.close()  # which tries again what may pass

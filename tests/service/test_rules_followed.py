@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from comunik_pbx import service
-from comunik_pbx.calls.snapshot import Snapshot
+from comunik_pbx import in_force
+from comunik_pbx.in_force import InForce
 from comunik_pbx.store import NewTarget, StoreCorrupt, StoreError, StoreReplaced
 from tests.forwarding.company import MOBILE, NOW, directory
 
@@ -35,27 +37,25 @@ class Store:
         self.untold = [one for one in self.untold if one not in targets]
 
 
-class Following(service.Service):
-    """A service of which only the following of rules is there."""
+class Following(InForce):
+    """What is read is nothing; it notes how often."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store  # type: ignore[assignment]
-        self._snapshot = Snapshot(directory(), {})
-        self._new_targets = 0
-        self._told_targets = set()
-        self.read = 0
+        self.asked = 0
         self.again = asyncio.Event()
+        company: Any = SimpleNamespace(directory=directory(), default_rules={})
+        super().__init__(company, store, on_change=lambda: None)  # type: ignore[arg-type]
 
-    async def _read_rules(self) -> None:
-        self.read += 1
-        if self.read == 3:
+    async def _take_over(self) -> None:
+        self.asked += 1
+        if self.asked == 3:
             self.again.set()
 
 
 async def test_what_cannot_be_read_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(in_force, "RETRY_SECONDS", 0.01)
     following = Following(Store(StoreCorrupt("damaged"), StoreError("the disk failed")))
-    running = asyncio.create_task(following._follow_rules())
+    running = asyncio.create_task(following.follow())
     async with asyncio.timeout(5):
         await following.again.wait()
     assert not running.done()
@@ -65,7 +65,7 @@ async def test_what_cannot_be_read_is_read_later(monkeypatch: pytest.MonkeyPatch
 
 async def test_a_store_that_was_replaced_ends_it() -> None:
     with pytest.raises(StoreReplaced):
-        await Following(Store(StoreReplaced("replaced")))._follow_rules()
+        await Following(Store(StoreReplaced("replaced"))).follow()
 
 
 def target(number: str) -> NewTarget:
@@ -88,5 +88,5 @@ async def test_new_outside_targets_are_told_once_also_if_the_store_takes_nothing
         ("101", MOBILE, "portal:101"),
         ("101", "+33612345679", "portal:101"),
     ]
-    assert following._new_targets == 2
+    assert following.new_targets == 2
     assert store.untold == []

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from comunik_pbx import service
+from comunik_pbx import in_force, missed_ends, service
 from comunik_pbx.asterisk import ami, ari, ari_resources, reconnect
 from comunik_pbx.asterisk.ari_events import Channel
 from comunik_pbx.asterisk.errors import ChannelGone
@@ -133,7 +133,7 @@ def rules_not_followed() -> AbstractContextManager[Any]:
     async def never(self: Any) -> None:
         await asyncio.Event().wait()
 
-    return patch.object(service.Service, "_follow_rules", never)
+    return patch.object(in_force.InForce, "follow", never)
 
 
 def usage_not_given_back() -> AbstractContextManager[Any]:
@@ -311,7 +311,7 @@ def calls_gone_not_looked_for() -> AbstractContextManager[Any]:
     async def never(self: Any) -> None:
         pass
 
-    return patch.object(service.Service, "_close_missed", never)
+    return patch.object(missed_ends.MissedEnds, "close", never)
 
 
 def rings_never_ended() -> AbstractContextManager[Any]:
