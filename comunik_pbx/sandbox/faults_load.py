@@ -101,7 +101,8 @@ async def load(
 ) -> Account:
     """Place calls for so long while `fault` runs; gives the account once the service has recorded them."""
     numbers, calls = tuple(PLACES), round(seconds * per_second)
-    addresses, script, began = sandbox.layout.addresses, [180, RING_SECONDS, 200], datetime.now(UTC)
+    addresses, script = sandbox.layout.addresses, [180, RING_SECONDS, 200]
+    began = datetime.now(UTC).replace(microsecond=0)  # no service, no fraction: a UNIQUEID begins with whole seconds
     callers = {f"+331{40000000 + n}": numbers[n % len(numbers)] for n in range(calls)}
     with tempfile.NamedTemporaryFile("w", prefix="calls-", suffix=".csv") as fields:
         fields.write("SEQUENTIAL\n" + "".join(f"{caller};{called}\n" for caller, called in callers.items()))

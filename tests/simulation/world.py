@@ -14,7 +14,7 @@ from unittest.mock import patch
 import structlog
 from panoramisk.utils import IdGenerator
 
-from comunik_pbx import service
+from comunik_pbx import in_force, missed_ends, service
 from comunik_pbx.asterisk.ari import AriClient
 from comunik_pbx.asterisk.plan_encoding import encode
 from comunik_pbx.calls import interception, kept_ends, publishing, records
@@ -293,7 +293,8 @@ def unchanged_but_for_the_world(world: World) -> Iterator[None]:
             patch.object(kept_ends, "COLLECT_SECONDS", world.collect_seconds),
             patch.object(service, "process_mark", lambda _: "mark"),
             patch.object(service, "gc", SimpleNamespace(collect=int, freeze=int, set_threshold=lambda *_: None)),
-            patch.object(service, "configuration", SimpleNamespace(load=lambda _: company.CONFIG)),
+            patch.object(in_force, "configuration", SimpleNamespace(load=lambda _: company.CONFIG)),
+            patch.object(missed_ends, "datetime", Moment),
             patch.object(interception, "datetime", Moment),
             patch.object(interception, "time", SimpleNamespace(monotonic=world.loop.time)),
             patch.object(records, "datetime", Moment),
