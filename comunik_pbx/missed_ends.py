@@ -85,7 +85,7 @@ class MissedEnds:
                     self._kept_ends.attend()
                 self._just_connected = False
                 told = await self._kept_ends.collected()
-                missed = await self._store.close_calls(alive | told, self._started_at)
+                missed = await self._store.close_calls(alive | told, self._started_at, self._records.just_ended())
             except AsteriskExchanged:
                 raise
             except (AsteriskError, StoreError) as error:

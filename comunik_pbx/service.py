@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -158,6 +159,7 @@ class Service:
         self._stop = asyncio.Event()
         self._hangup = asyncio.Event()
         self._announced = asyncio.Event()
+        self._portal_loaded = asyncio.Event()
         self._publisher = Publisher(ami, self._snapshot)
         self._in_force = InForce(config, store, on_change=self._publisher.changed)
         self._rows = CallRows()
@@ -277,12 +279,15 @@ class Service:
         await asyncio.Event().wait()
 
     async def _portal(self) -> None:
-        """Offer the portal, if the configuration says where."""
+        """Offer the portal, if the configuration says where; where it does not, it is not loaded."""
         if self._config.portal.listen is not None:
-            from comunik_pbx.portal import PortalRules, serve_portal  # noqa: PLC0415  not loaded where it is not offered
+            await asyncio.to_thread(import_module, "comunik_pbx.portal")  # takes a second: calls are decided meanwhile
+            from comunik_pbx.portal import PortalRules, serve_portal  # noqa: PLC0415
 
+            self._portal_loaded.set()
             rules = PortalRules(self._store, lambda: self._config, self._snapshot, self._records, self._in_force.read)
             await serve_portal(self._config, rules, self._store, self._ari)
+        self._portal_loaded.set()
         await asyncio.Event().wait()
 
     async def _ready(self) -> None:
@@ -292,8 +297,9 @@ class Service:
         if self._agi is not None:
             await self._agi.wait_listening()
         await self._announced.wait()
+        await self._portal_loaded.wait()
         notify("READY=1")
-        _settle()  # the portal is there now
+        _settle()
         log.info("ready", config=str(self._config.path), extensions=len(self._config.directory.extensions))
         await self._missed_ends.run()
 

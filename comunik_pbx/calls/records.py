@@ -142,6 +142,10 @@ class Records:
         known = self._ended.get(_record_id(channel, passes))
         return known is not None and known.status != UNKNOWN
 
+    def just_ended(self) -> set[str]:
+        """Records (`CallRecord.id`) whose end we were told a short while ago: the store may not have it yet."""
+        return {record.id for record in self._ended.values() if record.status != UNKNOWN}
+
     def ended(self, end: CallEnd) -> CallRecord:
         """A call ended: its complete record. Told twice (by ARI and from AstDB), it counts once."""
         now = self._clock()

@@ -106,12 +106,17 @@ async def changed_since(connection: AsyncConnection, change: int, limit: int = 5
     return _readable(rows), rows[-1]["change"] if rows else change
 
 
-async def close(connection: AsyncConnection, alive: Collection[str], before: datetime, now: datetime) -> int:
-    """Close as unknown the open records of calls begun before a moment, but those of channels alive; how many."""
+async def close(
+    connection: AsyncConnection, alive: Collection[str], before: datetime, ended: Collection[str], now: datetime
+) -> int:
+    """Close as unknown the open records of calls begun before a moment, but those of channels alive; how many.
+
+    Of records named in `ended` the end is known, and about to be written.
+    """
     query = raw(calls).where(calls.c.ended_at.is_(None), calls.c.started_at < before)
     rows = _readable((await connection.execute(query)).mappings())
     # A caller who was transferred and came again has the id of the channel and `#2`.
-    gone = [row for row in rows if row.id.partition("#")[0] not in alive]
+    gone = [row for row in rows if row.id not in ended and row.id.partition("#")[0] not in alive]
     await put(connection, [msgspec.structs.replace(row, ended_at=now, status=UNKNOWN) for row in gone])
     return len(gone)
 

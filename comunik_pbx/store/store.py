@@ -198,13 +198,14 @@ class Store:
         moment = _utc(after)
         return await self._read(lambda c: call_log.newest(c, limit, extension, moment))
 
-    async def close_calls(self, alive: Collection[str], before: datetime) -> int:
+    async def close_calls(self, alive: Collection[str], before: datetime, ended: Collection[str] = ()) -> int:
         """Close as unknown the open records of calls begun before a moment whose channels are not alive; how many.
 
-        `alive` are UNIQUEIDs of channels. For a service that starts: nobody will tell it how those calls ended.
+        `alive` are UNIQUEIDs of channels, `ended` the ids of records whose end is known, and about to be written.
+        For a service that starts: nobody will tell it how the others ended.
         """
         moment, now = _utc(before) or before, datetime.now(UTC)
-        return await self._write(lambda c: call_log.close(c, alive, moment, now))
+        return await self._write(lambda c: call_log.close(c, alive, moment, ended, now))
 
     async def calls_written(self) -> int:
         """How many records have been written so far: where `follow_calls` may begin."""

@@ -172,6 +172,41 @@ async def test_a_task_that_fails_ends_the_service_loudly(asterisk: Sandbox, tmp_
     assert "comunik-pbx" not in await applications(asterisk), "it must not go on with a part of its tasks"
 
 
+LOADING = """
+import sys, time
+from pathlib import Path
+from comunik_pbx import service
+
+load = service.import_module
+
+def slow(name):
+    while not Path(sys.argv[2]).exists():
+        time.sleep(0.01)
+    return load(name)
+
+service.import_module = slow
+sys.exit(service.run(Path(sys.argv[1])))
+"""
+
+
+async def test_calls_are_decided_while_the_portal_is_loaded(asterisk: Sandbox, phones: Phones, tmp_path: Path) -> None:
+    alice = await phones.register("101")
+    customer = (await phones.carrier()).number(CUSTOMER)
+    config, may_load = company_in(asterisk, tmp_path), tmp_path / "may load"
+    assert "[portal]" in config.read_text()
+    async with serving(config, (sys.executable, "-c", LOADING, str(config), str(may_load))) as service:
+        await service.said('event="connected to ARI"')
+        call = await customer.dial("+33170000101")
+        await (await alice.rings()).answer()
+        await call.answered()
+        await call.hangup()
+        assert (await ended_call(tmp_path)).decided == "live"
+        assert not any("event=ready" in line for line in service.lines)
+        may_load.touch()
+        await service.ready()
+        await service.said("event=portal ")
+
+
 async def test_a_store_that_disappears_ends_it(asterisk: Sandbox, tmp_path: Path) -> None:
     async with serving(company_in(asterisk, tmp_path)) as service:
         await service.ready()

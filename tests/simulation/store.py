@@ -105,12 +105,13 @@ class SimulatedStore:
             self._disk.world.truth.written(row)
             self._disk.calls[row.id] = row
 
-    async def close_calls(self, alive: Collection[str], before: datetime) -> int:
+    async def close_calls(self, alive: Collection[str], before: datetime, ended: Collection[str] = ()) -> int:
         await self._takes(writes=True)
         missed = [
             row
             for row in self._disk.calls.values()
-            if row.ended_at is None and row.started_at < before and row.id.partition("#")[0] not in alive
+            if row.ended_at is None and row.started_at < before
+            if row.id not in ended and row.id.partition("#")[0] not in alive
         ]
         for row in missed:
             closed = msgspec.structs.replace(row, ended_at=before, status="unknown")

@@ -96,6 +96,13 @@ async def test_calls_whose_channels_have_gone_are_closed(store: Store) -> None:
     assert next(row for row in rows if row.id == call(1).id).trace == call(1).trace
 
 
+async def test_a_call_whose_end_is_about_to_be_written_is_not_closed_as_unknown(store: Store) -> None:
+    again = call(2, id=f"{call(2).id}#2")
+    await store.put_calls([call(1), call(2), again])
+    assert await store.close_calls(set(), NOW + timedelta(seconds=9), {call(1).id, call(2).id}) == 1
+    assert [row.id for row in await store.calls() if row.ended_at is not None] == [again.id]
+
+
 async def test_one_bad_record_does_not_cost_the_others(store: Store, path: Path) -> None:
     await store.put_calls([call(1, started_at=datetime(2026, 1, 1)), call(2, caller="\udc80"), call(3), call(4)])
     assert await store.calls() == [call(4), call(3)]
