@@ -31,7 +31,8 @@ async def hang(*_):
 
 async def fall_ill(self):
     await self._interception.wait_connected()
-    await asyncio.sleep(0.3)
+    await self._portal_loaded.wait()
+    await asyncio.sleep(0.3)  # READY=1 is said
     if not os.path.exists(sys.argv[2]):
         open(sys.argv[2], "w").close()
         ILLNESS
