@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from comunik_pbx import config as configuration
@@ -102,7 +102,7 @@ async def load(
     """Place calls for so long while `fault` runs; gives the account once the service has recorded them."""
     numbers, calls = tuple(PLACES), round(seconds * per_second)
     addresses, script = sandbox.layout.addresses, [180, RING_SECONDS, 200]
-    began = datetime.now(UTC).replace(microsecond=0)  # no service, no fraction: a UNIQUEID begins with whole seconds
+    began = datetime.now(UTC) - timedelta(seconds=1)  # without a service they begin in whole seconds, as UNIQUEID says
     callers = {f"+331{40000000 + n}": numbers[n % len(numbers)] for n in range(calls)}
     with tempfile.NamedTemporaryFile("w", prefix="calls-", suffix=".csv") as fields:
         fields.write("SEQUENTIAL\n" + "".join(f"{caller};{called}\n" for caller, called in callers.items()))
