@@ -280,14 +280,15 @@ class Service:
 
     async def _portal(self) -> None:
         """Offer the portal, if the configuration says where; where it does not, it is not loaded."""
-        if self._config.portal.listen is not None:
+        offered = self._config.portal.listen is not None
+        if offered:
             await asyncio.to_thread(import_module, "comunik_pbx.portal")  # takes a second: calls are decided meanwhile
+        self._portal_loaded.set()
+        if offered:
             from comunik_pbx.portal import PortalRules, serve_portal  # noqa: PLC0415
 
-            self._portal_loaded.set()
             rules = PortalRules(self._store, lambda: self._config, self._snapshot, self._records, self._in_force.read)
             await serve_portal(self._config, rules, self._store, self._ari)
-        self._portal_loaded.set()
         await asyncio.Event().wait()
 
     async def _ready(self) -> None:

@@ -2,8 +2,8 @@
 
 Beside plain `Dial()`, in the same run: the same call that enters `Stasis()` first, of an application that does nothing
 but let it go on, the shortest that can be written with aiohttp, once by HTTP and once by REST over its websocket (which
-newer Asterisks know); and a call through comunik-pbx. The difference is what the decision, the guard,
-exact rings and records cost.
+newer Asterisks know); and a call through comunik-pbx. The difference is what the decision, the guard, exact rings and
+records cost.
 """
 
 import asyncio
